@@ -1,0 +1,145 @@
+/**
+ * The contract of a pruner: a value in the list of ./index.ts. Pure: weights and statistics in,
+ * pruned weights out; reading, statistics and writing are the pipeline's work.
+ */
+import { z } from "zod";
+import type { WeightDtype } from "../src/core/dtype.ts";
+import { SpInferError } from "../src/core/errors.ts";
+import { nearest } from "../src/core/text.ts";
+import type { Pattern } from "./pattern.ts";
+import type { SelectKernels, WeightBits } from "./select.ts";
+
+/**
+ * A weight matrix, outputs × inputs, row-major, whatever its layout in the checkpoint.
+ * A pruner owns the matrix it is handed: it zeroes what it drops and may update what it keeps.
+ */
+export interface WeightMatrix {
+  readonly name: string;
+  readonly rows: number;
+  readonly cols: number;
+  readonly dtype: WeightDtype;
+  readonly bits: WeightBits;
+}
+
+/** What calibration can gather for a matrix; none of it exists for pruners that need nothing. */
+export interface ActivationStats {
+  /** ‖x_j‖₂ of each input column; length cols. */
+  readonly inputNorms?: Float64Array;
+  /** XᵀX over the calibration inputs; cols × cols. */
+  readonly gram?: Float64Array;
+}
+
+export type StatName = keyof ActivationStats;
+
+export interface PruneContext {
+  readonly kernels: SelectKernels;
+  readonly stats: ActivationStats;
+  /** What the survey decided for this matrix, where the pruner asks for one. */
+  readonly decision?: unknown;
+}
+
+/** One matrix among those that are compared with each other across the model. */
+export interface SurveyItem {
+  readonly name: string;
+  readonly rows: number;
+  readonly cols: number;
+  readonly dtype: WeightDtype;
+}
+
+/**
+ * A comparison across matrices, without holding them: every round looks at each matrix once, adds
+ * up counts, and narrows down; at the end each matrix has a decision. State and decisions are
+ * plain data, since matrices are looked at in worker threads.
+ */
+export interface Survey {
+  start(items: readonly SurveyItem[]): SurveyState;
+  /** Counts of one matrix in this round. */
+  gather(weight: WeightMatrix, state: SurveyState, kernels: SelectKernels): Float64Array;
+  /** Takes the counts of one matrix; called in the order of `items`. */
+  add(state: SurveyState, name: string, counts: Float64Array): void;
+  /** The next round's state, or the decisions by matrix name. */
+  next(
+    state: SurveyState,
+  ): { readonly round: SurveyState } | { readonly decisions: Map<string, unknown> };
+}
+
+export interface SurveyState {
+  readonly [key: string]: unknown;
+}
+
+/** A pruner with its options checked: what the pipeline works with. */
+export interface ConfiguredPruner {
+  readonly name: string;
+  /** The options, complete, as the manifest records them. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly needs: readonly StatName[];
+  readonly survey?: Survey;
+  /** Most nonzeros that can be left in a matrix of this shape, and what is expected. */
+  expectNonzeros(rows: number, cols: number): { readonly most: number; readonly expected: number };
+  prune(weight: WeightMatrix, context: PruneContext): void;
+}
+
+/** How much goes: a fraction, or N of every M. */
+export interface Amount {
+  readonly sparsity: number;
+  readonly pattern: Pattern;
+}
+
+export interface Pruner {
+  readonly name: string;
+  readonly summary: string;
+  readonly needs: readonly StatName[];
+  /** Names of the options besides amount, with their defaults, for help and recipes. */
+  readonly optionNames: readonly string[];
+  /** Throws E_OPTION when the options are not its own. */
+  configure(amount: Amount, options: Readonly<Record<string, unknown>>): ConfiguredPruner;
+}
+
+interface PrunerSpec<Shape extends z.ZodRawShape> {
+  readonly name: string;
+  readonly summary: string;
+  readonly needs: readonly StatName[];
+  readonly options: Shape;
+  configure(
+    amount: Amount,
+    options: z.infer<z.ZodObject<Shape>>,
+  ): Pick<ConfiguredPruner, "expectNonzeros" | "prune" | "survey">;
+}
+
+/** Seals the options' type, so that lists of pruners need not know it. */
+export function definePruner<Shape extends z.ZodRawShape>(spec: PrunerSpec<Shape>): Pruner {
+  const schema = z.strictObject(spec.options);
+  const optionNames = Object.keys(spec.options);
+  return {
+    name: spec.name,
+    summary: spec.summary,
+    needs: spec.needs,
+    optionNames,
+    configure(amount, raw) {
+      for (const key of Object.keys(raw)) {
+        if (optionNames.includes(key)) continue;
+        const close = nearest(key, optionNames);
+        throw new SpInferError("E_OPTION", `method ${spec.name} has no option "${key}"`, {
+          expected: optionNames.length === 0 ? "no options" : optionNames.join(", "),
+          hint: close === undefined ? undefined : `did you mean "${close}"?`,
+        });
+      }
+      const parsed = schema.safeParse(raw);
+      if (!parsed.success) {
+        const issue = parsed.error.issues[0]!;
+        const option = issue.path.join(".");
+        throw new SpInferError(
+          "E_OPTION",
+          `method ${spec.name}, option ${option}: ${issue.message}`,
+        );
+      }
+      const options = parsed.data as z.infer<z.ZodObject<Shape>>;
+      return {
+        name: spec.name,
+        options: options as Readonly<Record<string, unknown>>,
+        needs: spec.needs,
+        ...spec.configure(amount, options),
+      };
+    },
+  };
+}

@@ -1,0 +1,113 @@
+/**
+ * Choosing which weights go: exact counts, ties broken by lowest index, no sorting.
+ *
+ * A weight's magnitude key is its bits without the sign: for fp16, bf16 and fp32 alike that orders
+ * finite values by magnitude, puts infinity above them and NaN above that, so that non-finite
+ * weights are the last to go. All functions zero what they drop, in place.
+ */
+
+export type WeightBits = Uint16Array | Uint32Array;
+
+/** The sign bit's complement for these bits. */
+export function keyMask(bits: WeightBits): number {
+  return bits instanceof Uint16Array ? 0x7fff : 0x7fff_ffff;
+}
+
+/** Everything below `key` goes, and the first `ties` equal to it. */
+export interface Threshold {
+  readonly key: number;
+  readonly ties: number;
+}
+
+/** The inner loops; a faster twin of the plain ones below may stand in for 16-bit weights. */
+export interface SelectKernels {
+  readonly name: "typescript" | "wasm";
+  /** In each row zeroes the `drop` weights of least key. */
+  dropLowestPerRow(bits: WeightBits, rows: number, cols: number, drop: number): void;
+  /** Zeroes the `drop` weights of least key of all. */
+  dropLowest(bits: WeightBits, drop: number): void;
+  /** Zeroes what is below the threshold; returns the ties that are left over. */
+  dropBelow(bits: WeightBits, threshold: Threshold): number;
+  /** Weights of each 16-bit key; 32,768 counts. */
+  histogram(bits: Uint16Array): Uint32Array;
+  /** In each group of `m` neighbours in a row (the last may be shorter) keeps the `n` greatest. */
+  keepNOfM(bits: WeightBits, rows: number, cols: number, n: number, m: number): void;
+  /** Weights whose key is `infinity` or above. */
+  countNonfinite(bits: WeightBits, infinity: number): number;
+}
+
+/**
+ * The threshold that drops exactly `drop` of `count` keys (u32, by index): two counting passes,
+ * over the upper and the lower 16 bits.
+ */
+export function lowestThreshold(
+  count: number,
+  keyAt: (index: number) => number,
+  drop: number,
+): Threshold {
+  const upper = new Uint32Array(65_536);
+  for (let i = 0; i < count; i++) upper[keyAt(i) >>> 16]!++;
+  const high = findBin(upper, drop);
+  const lower = new Uint32Array(65_536);
+  for (let i = 0; i < count; i++) {
+    const key = keyAt(i);
+    if (key >>> 16 === high.bin) lower[key & 0xffff]!++;
+  }
+  const low = findBin(lower, drop - high.below);
+  return { key: high.bin * 65_536 + low.bin, ties: drop - high.below - low.below };
+}
+
+/** The last bin with at most `drop` counts before it. */
+export function findBin(counts: ArrayLike<number>, drop: number): { bin: number; below: number } {
+  let below = 0;
+  let bin = 0;
+  while (bin < counts.length - 1 && below + counts[bin]! <= drop) below += counts[bin++]!;
+  return { bin, below };
+}
+
+export const plainSelect: SelectKernels = {
+  name: "typescript",
+  dropLowestPerRow(bits, rows, cols, drop) {
+    for (let row = 0; row < rows; row++) {
+      plainSelect.dropLowest(bits.subarray(row * cols, (row + 1) * cols), drop);
+    }
+  },
+  dropLowest(bits, drop) {
+    const mask = keyMask(bits);
+    if (drop > 0)
+      plainSelect.dropBelow(
+        bits,
+        lowestThreshold(bits.length, (i) => bits[i]! & mask, drop),
+      );
+  },
+  dropBelow(bits, { key: threshold, ties }) {
+    const mask = keyMask(bits);
+    let left = ties;
+    for (let i = 0; i < bits.length; i++) {
+      const key = bits[i]! & mask;
+      if (key > threshold || (key === threshold && left-- <= 0)) continue;
+      bits[i] = 0;
+    }
+    return Math.max(left, 0);
+  },
+  histogram(bits) {
+    const counts = new Uint32Array(32_768);
+    for (let i = 0; i < bits.length; i++) counts[bits[i]! & 0x7fff]!++;
+    return counts;
+  },
+  keepNOfM(bits, rows, cols, n, m) {
+    for (let row = 0; row < rows; row++) {
+      for (let col = 0; col < cols; col += m) {
+        const begin = row * cols + col;
+        const group = bits.subarray(begin, begin + Math.min(m, cols - col));
+        if (group.length > n) plainSelect.dropLowest(group, group.length - n);
+      }
+    }
+  },
+  countNonfinite(bits, infinity) {
+    const mask = keyMask(bits);
+    let count = 0;
+    for (let i = 0; i < bits.length; i++) count += (bits[i]! & mask) >= infinity ? 1 : 0;
+    return count;
+  },
+};

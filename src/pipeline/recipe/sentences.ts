@@ -1,0 +1,100 @@
+/** What is wrong with a value of a recipe or of a flag, as a sentence that ends with the fix. */
+import { nearest, printable } from "../../core/text.ts";
+import { DTYPE_NAMES, parseGroups, SCOPES, TARGET_FORMATS } from "./schema.ts";
+
+/** What the keys of a recipe accept. */
+const EXPECTED = {
+  version: "1",
+  name: "text of 1 to 200 characters",
+  description: "text of at most 10000 characters",
+  model: "a path or org/name",
+  output: "a path",
+  prune: "a mapping with method, sparsity, …",
+  convert: "a mapping with to, dtype, …",
+  method: "the name of a pruner such as magnitude",
+  sparsity: "a fraction from 0 up to but not including 1",
+  pattern: "unstructured, or N:M with 1 ≤ N < M ≤ 32",
+  scope: `one of ${SCOPES.join(", ")}`,
+  seed: "a whole number from 0 to 4294967295",
+  targets: "a list of names or patterns",
+  ignore: "a list of names or patterns",
+  allow_empty: "true or false",
+  overrides: "a list of mappings with targets",
+  skip: "true or false",
+  to: `one of ${TARGET_FORMATS.join(", ")}`,
+  dtype: `one of ${DTYPE_NAMES.join(", ")}`,
+  max_shard_size: "a size such as 5GB",
+  strict_finite: "true or false",
+} as const;
+
+const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  scope: SCOPES,
+  to: TARGET_FORMATS,
+  dtype: DTYPE_NAMES,
+};
+
+/** "sparsity is 50, expected a fraction …, write 0.5". `key` is that of EXPECTED. */
+export function wrongValue(key: string, value: unknown): string {
+  const expected = Object.hasOwn(EXPECTED, key)
+    ? EXPECTED[key as keyof typeof EXPECTED]
+    : "something else";
+  const fix = suggest(key, value);
+  const sentence = `${key} is ${describe(value)}, expected ${expected}`;
+  return fix === undefined ? sentence : `${sentence}, write ${fix}`;
+}
+
+/** An item of a list of patterns that is no text. */
+export function wrongItem(key: string, value: unknown): string {
+  return `an item of ${key} is ${describe(value)}, expected a name or pattern of 1 to 1000 characters`;
+}
+
+export function describe(value: unknown): string {
+  if (value === null || value === undefined) return "empty";
+  if (typeof value === "string") {
+    return value === "" ? "empty text" : `the text "${printable(value, 60)}"`;
+  }
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a mapping";
+  return Object.is(value, -0) ? "-0" : String(value);
+}
+
+function suggest(key: string, value: unknown): string | undefined {
+  if (key === "sparsity") return suggestSparsity(value);
+  if (key === "pattern") return suggestPattern(value);
+  if (key === "version") return "version: 1";
+  if (key === "targets" || key === "ignore") {
+    return typeof value === "string" && value !== "" ? `[${JSON.stringify(value)}]` : undefined;
+  }
+  if (EXPECTED[key as keyof typeof EXPECTED] === "true or false") return suggestBoolean(value);
+  const choices = CHOICES[key];
+  return choices === undefined || typeof value !== "string" ? undefined : nearest(value, choices);
+}
+
+function suggestSparsity(value: unknown): string | undefined {
+  const text = typeof value === "number" ? String(value) : value;
+  if (typeof text !== "string") return undefined;
+  const match = /^\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*$/.exec(text);
+  if (match === null) return undefined;
+  const number = Number(match[1]);
+  const fraction = match[2] === "%" || number > 1 ? number / 100 : number;
+  // 1.5 is more likely a slip than 1.5 %
+  if (!(fraction < 1) || (match[2] === "" && number > 1 && number < 5)) return undefined;
+  return String(Number(fraction.toPrecision(12)));
+}
+
+function suggestPattern(value: unknown): string | undefined {
+  if (typeof value !== "string") return undefined;
+  const numbers = /^\s*(\d{1,2})\s*[:/x_-]\s*(\d{1,2})\s*$/.exec(value);
+  if (numbers !== null) {
+    const [low = 0, high = 0] = [Number(numbers[1]), Number(numbers[2])].sort((a, b) => a - b);
+    return parseGroups(`${low}:${high}`) === undefined ? undefined : `"${low}:${high}"`;
+  }
+  return nearest(value, ["unstructured"]);
+}
+
+function suggestBoolean(value: unknown): string | undefined {
+  if (typeof value !== "string" && typeof value !== "number") return undefined;
+  const word = String(value).toLowerCase();
+  if (["yes", "y", "on", "1", "true"].includes(word)) return "true";
+  return ["no", "n", "off", "0", "false"].includes(word) ? "false" : undefined;
+}

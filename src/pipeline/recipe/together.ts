@@ -1,0 +1,96 @@
+/** Values that are fine each, and wrong together or for what they mean. */
+import type { ErrorCode } from "../../core/errorCodes.ts";
+import { SpInferError } from "../../core/errors.ts";
+import { compilePattern } from "../../core/selector.ts";
+import type { Path } from "./document.ts";
+import { patternSparsity, type RecipeFile } from "./schema.ts";
+
+export interface Conflict {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly path: Path;
+  readonly hint?: string | undefined;
+}
+
+interface Settings {
+  readonly sparsity?: number | undefined;
+  readonly pattern?: string | undefined;
+  readonly scope?: string | undefined;
+}
+
+export function conflictsOf({ prune }: RecipeFile): Conflict[] {
+  if (prune === undefined) return [];
+  const found = [
+    ...settingsConflicts(prune, prune.pattern, ["prune"]),
+    ...patternConflicts(prune.targets, ["prune", "targets"]),
+    ...patternConflicts(prune.ignore, ["prune", "ignore"]),
+  ];
+  if (prune.sparsity === undefined && patternSparsity(prune.pattern ?? "") === undefined) {
+    found.push({
+      code: "E_RECIPE_VALUE",
+      message: 'key "sparsity" is missing, write sparsity: 0.5 (or pattern: "2:4")',
+      path: ["prune"],
+    });
+  }
+  for (const [index, override] of (prune.overrides ?? []).entries()) {
+    const path = ["prune", "overrides", index];
+    found.push(...settingsConflicts(override, override.pattern ?? prune.pattern, path));
+    found.push(...patternConflicts(override.targets, [...path, "targets"]));
+    const { targets: _, ...settings } = override;
+    if (Object.keys(settings).length === 0) {
+      const message = "the override changes nothing, write skip: true or a sparsity";
+      found.push({ code: "E_RECIPE_VALUE", message, path });
+    }
+  }
+  return found;
+}
+
+/** What is wrong with sparsity, pattern and scope together; the sentence, or undefined. */
+export function settingsConflict(
+  { sparsity, scope, pattern: ownPattern }: Settings,
+  pattern: string | undefined,
+): { readonly key: "sparsity" | "scope"; readonly message: string } | undefined {
+  const implied = patternSparsity(pattern ?? "");
+  if (implied === undefined) return undefined;
+  if (sparsity !== undefined && Math.abs(sparsity - implied) > 1e-6) {
+    return {
+      key: "sparsity",
+      message: `sparsity ${sparsity} does not go with pattern ${pattern}, which makes it ${shortest(implied)}, remove sparsity or write pattern: unstructured`,
+    };
+  }
+  if (scope !== undefined && scope !== "matrix" && ownPattern !== undefined) {
+    return {
+      key: "scope",
+      message: `scope ${scope} does not go with pattern ${pattern}, which is decided group by group, remove scope`,
+    };
+  }
+  return undefined;
+}
+
+function settingsConflicts(
+  settings: Settings,
+  pattern: string | undefined,
+  path: Path,
+): Conflict[] {
+  const conflict = settingsConflict(settings, pattern);
+  if (conflict === undefined) return [];
+  const { key, message } = conflict;
+  return [{ code: "E_RECIPE_VALUE", message, path: [...path, key] }];
+}
+
+function patternConflicts(patterns: readonly string[] | undefined, path: Path): Conflict[] {
+  return (patterns ?? []).flatMap((pattern, index) => {
+    try {
+      compilePattern(pattern);
+      return [];
+    } catch (thrown) {
+      if (!(thrown instanceof SpInferError)) throw thrown;
+      const { code, message, detail } = thrown;
+      return [{ code, message, path: [...path, index], hint: detail.expected ?? detail.hint }];
+    }
+  });
+}
+
+function shortest(fraction: number): string {
+  return String(Number(fraction.toPrecision(6)));
+}

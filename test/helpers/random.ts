@@ -17,7 +17,7 @@ export function createRandom(seed: number): Random {
   let a = 0x9e37_79b9;
   let b = 0x243f_6a88;
   let c = seed | 0;
-  let counter = Math.floor(seed / 2 ** 32) | 1;
+  let counter = (Math.floor(seed / 2 ** 32) * 2) | 1;
 
   const bits = (): number => {
     const sum = (a + b + counter) | 0;

@@ -1,0 +1,52 @@
+/** Writing so that a crash leaves the old file or the new one. */
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { toSpInferError } from "../core/errors.ts";
+
+/** Writes all of `bytes` at `position`, however many calls it takes. */
+export async function writeFully(
+  handle: FileHandle,
+  bytes: Uint8Array,
+  position: number,
+): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesWritten } = await handle.write(
+      bytes,
+      done,
+      Math.min(bytes.length - done, 1 << 30),
+      position + done,
+    );
+    done += bytesWritten;
+  }
+}
+
+/** Makes renames inside `folder` durable. Windows has no such call and needs none. */
+export async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes a small file beside its place, syncs it and renames it. */
+export async function writeFileAtomic(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.spinfer-tmp`;
+  try {
+    const handle = await open(temporary, "w");
+    try {
+      await writeFully(handle, bytes, 0);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw toSpInferError(error, { path });
+  }
+}

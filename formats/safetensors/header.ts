@@ -37,7 +37,7 @@ export interface SafetensorsHeader {
 }
 
 export const LENGTH_BYTES = 8;
-const OPEN_OBJECT = 0x7b;
+export const OPEN_OBJECT = 0x7b;
 
 const CODES: Readonly<Record<JsonFault, ErrorCode>> = {
   utf8: "E_ST_UTF8",

@@ -1,0 +1,76 @@
+// Launchers of every built geometry, for one dtype and number of token tiles.
+//
+// Included by one .cu file for each of these, so that they compile apart.
+#pragma once
+
+#include <atomic>
+
+#include "device.h"
+#include "geometry.h"
+#include "spmm_kernel.cuh"
+
+namespace spinfer {
+
+struct Launch {
+  SpmmArgs args;
+  uint32_t blocks;
+  int device;
+  bool overlap;
+  cudaStream_t stream;
+};
+using Launcher = cudaError_t (*)(const Launch&);
+
+// In the order of SPINFER_EACH_GEOMETRY.
+const Launcher* spmm_f16_8();
+const Launcher* spmm_f16_16();
+const Launcher* spmm_bf16_8();
+const Launcher* spmm_bf16_16();
+
+template <bool kIsBf16, int kTiles, int kWarps, int kStages, int kBlocksPerSm, int kCluster,
+          int kBulk>
+cudaError_t launch_spmm(const Launch& launch) {
+  void (*kernel)(SpmmArgs);
+  if constexpr (kBulk != 0) {
+    kernel = spmm_bulk<kIsBf16, kTiles, kWarps, kStages, kBlocksPerSm, kCluster>;
+  } else {
+    kernel = spmm_async<kIsBf16, kTiles, kWarps, kStages, kBlocksPerSm>;
+  }
+  const uint32_t shared =
+      spmm_shared_bytes(kTiles, kWarps, kStages, kCluster, launch.args.stage_bytes);
+  static std::atomic<uint32_t> allowed[kMostDevices];
+  if (shared > allowed[launch.device].load(std::memory_order_relaxed)) {
+    const cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+    if (error != cudaSuccess) return error;
+    allowed[launch.device].store(shared, std::memory_order_relaxed);
+  }
+  cudaLaunchAttribute attributes[2];
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(launch.blocks * kCluster);
+  config.blockDim = dim3(kWarps * kLanes);
+  config.dynamicSmemBytes = shared;
+  config.stream = launch.stream;
+  config.attrs = attributes;
+  if (kCluster > 1) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim = {kCluster, 1, 1};
+  }
+  if (launch.overlap) {
+    cudaLaunchAttribute& attribute = attributes[config.numAttrs++];
+    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attribute.val.programmaticStreamSerializationAllowed = 1;
+  }
+  return cudaLaunchKernelEx(&config, kernel, launch.args);
+}
+
+template <bool kIsBf16, int kTiles>
+const Launcher* spmm_launchers() {
+#define SPINFER_LAUNCHER(warps, stages, blocks, cluster, bulk) \
+  launch_spmm<kIsBf16, kTiles, warps, stages, blocks, cluster, bulk>,
+  static constexpr Launcher kLaunchers[] = {SPINFER_EACH_GEOMETRY(SPINFER_LAUNCHER)};
+#undef SPINFER_LAUNCHER
+  return kLaunchers;
+}
+
+}  // namespace spinfer

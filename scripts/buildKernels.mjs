@@ -1,0 +1,109 @@
+/**
+ * Builds libspinfer.so and, where asked, the native test programs; prints each command it runs.
+ *
+ *   node scripts/buildKernels.mjs [--targets 90a,80,...] [--tests] [--host] [--out kernels/build]
+ *
+ * --targets  GPU targets; the default is all of the library's, and PTX of the newest
+ * --tests    also gpuTest and bench (need nvcc) and hostTest
+ * --host     only hostTest: a C++ compiler suffices
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const KERNELS = fileURLToPath(new URL("../kernels/", import.meta.url));
+const ALL_TARGETS = "80,86,89,90a,100,120";
+
+const { values: options } = parseArgs({
+  options: {
+    targets: { type: "string", default: ALL_TARGETS },
+    tests: { type: "boolean", default: false },
+    host: { type: "boolean", default: false },
+    out: { type: "string", default: join(KERNELS, "build") },
+  },
+});
+const targets = options.targets.split(",");
+const out = options.out;
+
+const HOST_FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"];
+
+function nvccFlags() {
+  const flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-lineinfo", "-cudart", "static"];
+  flags.push("-Xcompiler", HOST_FLAGS.slice(2).join(","));
+  flags.push(`-DSPINFER_TARGETS="${targets.map((target) => `sm_${target}`).join(" ")}"`);
+  for (const target of targets) flags.push(`-gencode=arch=compute_${target},code=sm_${target}`);
+  const newest = targets.filter((target) => /^\d+$/.test(target)).at(-1);
+  if (newest !== undefined) flags.push(`-gencode=arch=compute_${newest},code=compute_${newest}`);
+  return flags;
+}
+
+function run(command, args) {
+  console.log([command, ...args].join(" "));
+  const done = spawnSync(command, args, { stdio: "inherit" });
+  if (done.error !== undefined) {
+    console.error(`buildKernels: ${command}: ${done.error.message}`);
+    process.exit(1);
+  }
+  if (done.status !== 0) process.exit(done.status ?? 1);
+}
+
+function newestHeader() {
+  const folders = ["include", "src", "test", "bench"].map((name) => join(KERNELS, name));
+  const headers = folders
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
+    .filter((file) => /\.(h|cuh)$/.test(file));
+  return Math.max(...headers.map((file) => statSync(file).mtimeMs));
+}
+
+/** Compiles one source unless its object is newer than it, every header and this script. */
+function compile(folder, name) {
+  const source = join(KERNELS, folder, name);
+  const object = join(out, `${folder}-${name}-${targets.join("-")}.o`);
+  const inputs = [statSync(source).mtimeMs, newestHeader()];
+  inputs.push(statSync(fileURLToPath(import.meta.url)).mtimeMs);
+  if (existsSync(object) && statSync(object).mtimeMs > Math.max(...inputs)) return object;
+  if (name.endsWith(".cpp")) run("g++", [...HOST_FLAGS, "-c", source, "-o", object]);
+  else run("nvcc", [...nvccFlags(), "-c", source, "-o", object]);
+  return object;
+}
+
+const sourcesIn = (folder) =>
+  readdirSync(join(KERNELS, folder)).filter((name) => /\.(cu|cpp)$/.test(name));
+
+const HOST_SOURCES = ["crc32.cpp", "reference.cpp", "status.cpp", "validate.cpp"];
+
+function buildHostTest() {
+  const sources = HOST_SOURCES.map((name) => join(KERNELS, "src", name));
+  const flags = ["-std=c++17", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=address,undefined"];
+  const test = join(KERNELS, "test", "hostTest.cpp");
+  run("g++", [...flags, test, ...sources, "-o", join(out, "hostTest")]);
+}
+
+function buildLibrary() {
+  const objects = sourcesIn("src").map((name) => compile("src", name));
+  const library = join(out, "libspinfer.so");
+  const flags = ["-shared", "-cudart", "static", "-Xlinker", "--exclude-libs,ALL"];
+  run("nvcc", [...flags, ...objects, "-o", library, "-ldl", "-lpthread", "-lrt"]);
+  return objects;
+}
+
+function buildPrograms(objects) {
+  const programs = { gpuTest: [["test", "gpuTest.cu"]], bench: [] };
+  for (const name of sourcesIn("bench")) programs.bench.push(["bench", name]);
+  for (const [program, sources] of Object.entries(programs)) {
+    const own = sources.map(([folder, name]) => compile(folder, name));
+    run("nvcc", ["-cudart", "static", ...own, ...objects, "-o", join(out, program), "-ldl"]);
+  }
+}
+
+mkdirSync(out, { recursive: true });
+const started = Date.now();
+if (options.host || options.tests) buildHostTest();
+if (!options.host) {
+  const objects = buildLibrary();
+  if (options.tests) buildPrograms(objects);
+}
+console.log(`${basename(out)}: ${((Date.now() - started) / 1000).toFixed(1)} s`);

@@ -48,35 +48,40 @@ const OPT_RULES: readonly Rule[] = [
   [/\.fc2$/, "hidden", "inner"],
 ];
 
-const FAMILIES: Readonly<Record<string, readonly Rule[] | undefined>> = {
-  llama: LLAMA_RULES,
-  mistral: LLAMA_RULES,
-  mixtral: LLAMA_RULES,
-  qwen2: LLAMA_RULES,
-  qwen3: LLAMA_RULES,
-  gemma: LLAMA_RULES,
-  gemma2: LLAMA_RULES,
-  phi: LLAMA_RULES,
-  phi3: LLAMA_RULES,
-  starcoder2: LLAMA_RULES,
-  olmo: LLAMA_RULES,
-  olmo2: LLAMA_RULES,
-  granite: LLAMA_RULES,
-  stablelm: LLAMA_RULES,
-  gpt2: GPT2_RULES,
-  gpt_neox: NEOX_RULES,
-  opt: OPT_RULES,
-};
+const FAMILIES: ReadonlyMap<unknown, readonly Rule[]> = new Map([
+  ...[
+    "llama",
+    "mistral",
+    "mixtral",
+    "qwen2",
+    "qwen3",
+    "gemma",
+    "gemma2",
+    "phi",
+    "phi3",
+    "starcoder2",
+    "olmo",
+    "olmo2",
+    "granite",
+    "stablelm",
+  ].map((type) => [type, LLAMA_RULES] as const),
+  ["gpt2", GPT2_RULES],
+  ["gpt_neox", NEOX_RULES],
+  ["opt", OPT_RULES],
+]);
 
-/** Families whose heads, where config.json is silent, are hidden size / heads wide and not shared. */
-const PLAIN_HEADS = new Set(["llama", "olmo", "phi", "opt"]);
+/** Families whose heads are not hidden size / heads wide where config.json does not say. */
+const OWN_HEAD_SIZE = new Set<unknown>(["gemma", "gemma2", "qwen3"]);
+
+/** Families that share no keys and values between heads where config.json does not say. */
+const UNSHARED_KEYS = new Set<unknown>(["llama", "olmo", "phi", "opt"]);
 
 /** Throws E_ARCH_SHAPE for the first tensor, of the first block or outside blocks, that disagrees. */
 export function checkConfigShapes(
   config: ModelConfig | undefined,
   entries: readonly Pick<TensorEntry, "name" | "shape">[],
 ): void {
-  const rules = FAMILIES[String(config?.["model_type"])];
+  const rules = FAMILIES.get(config?.["model_type"]);
   if (config === undefined || rules === undefined) return;
   const sizes = sizesOf(config);
   let blocks = 0;
@@ -102,13 +107,12 @@ function sizesOf(config: ModelConfig): Sizes {
   const times = (size: Sizes[string], factor: number, why: string): Sizes[string] =>
     size === undefined ? undefined : { value: size.value * factor, says: `${why}${size.says}` };
 
-  const type = String(config["model_type"]);
+  const type = config["model_type"];
   const hidden = from("hidden_size", "n_embd");
   const heads = from("num_attention_heads", "n_head");
-  const plain = PLAIN_HEADS.has(type);
-  const keyHeads = from("num_key_value_heads") ?? (plain ? heads : undefined);
-  const headSize =
-    from("head_dim")?.value ?? (plain && hidden && heads ? hidden.value / heads.value : Number.NaN);
+  const keyHeads = from("num_key_value_heads") ?? (UNSHARED_KEYS.has(type) ? heads : undefined);
+  const share = hidden && heads ? hidden.value / heads.value : Number.NaN;
+  const headSize = from("head_dim")?.value ?? (OWN_HEAD_SIZE.has(type) ? Number.NaN : share);
   const whole = Number.isSafeInteger(headSize);
   return {
     vocab: from("vocab_size"),

@@ -5,12 +5,14 @@ import {
   type ConvertRecipe,
   RECIPE_DEFAULTS as DEFAULTS,
   type DtypeName,
+  type MethodOptions,
   type Override,
   type PruneRecipe,
   patternSparsity,
   RECIPE_VERSION,
   type Recipe,
   type RecipeFile,
+  type Scope,
 } from "./schema.ts";
 
 /** A recipe for a command without a recipe file; flags are put on it with `resolveRecipe`. */
@@ -45,8 +47,7 @@ function fillPrune(prune: NonNullable<RecipeFile["prune"]>): PruneRecipe {
     method: prune.method ?? DEFAULTS.method,
     sparsity: patternSparsity(pattern) ?? prune.sparsity ?? DEFAULTS.sparsity,
     pattern,
-    scope: prune.scope ?? DEFAULTS.scope,
-    seed: prune.seed ?? DEFAULTS.seed,
+    options: fillOptions(prune),
     targets: prune.targets ?? DEFAULTS.targets,
     ignore: prune.ignore ?? DEFAULTS.ignore,
     allowEmpty: prune.allow_empty ?? DEFAULTS.allowEmpty,
@@ -54,23 +55,31 @@ function fillPrune(prune: NonNullable<RecipeFile["prune"]>): PruneRecipe {
   };
 }
 
-function fillOverride({
-  targets,
-  skip = false,
-  method,
-  sparsity,
-  pattern,
-  scope,
-}: NonNullable<NonNullable<RecipeFile["prune"]>["overrides"]>[number]): Override {
-  const implied = patternSparsity(pattern ?? "");
-  const effective = implied ?? sparsity;
+function fillOverride(
+  override: NonNullable<NonNullable<RecipeFile["prune"]>["overrides"]>[number],
+): Override {
+  const { targets, skip = false, method, pattern } = override;
+  const sparsity = patternSparsity(pattern ?? "") ?? override.sparsity;
   return {
     targets,
     skip,
     ...(method === undefined ? {} : { method }),
-    ...(effective === undefined ? {} : { sparsity: effective }),
+    ...(sparsity === undefined ? {} : { sparsity }),
     ...(pattern === undefined ? {} : { pattern }),
+    options: fillOptions(override),
+  };
+}
+
+function fillOptions({
+  scope,
+  seed,
+}: {
+  readonly scope?: Scope | undefined;
+  readonly seed?: number | undefined;
+}): MethodOptions {
+  return {
     ...(scope === undefined ? {} : { scope }),
+    ...(seed === undefined ? {} : { seed }),
   };
 }
 

@@ -103,7 +103,7 @@ function lineLevels(line: string): { readonly indent: number; readonly markers: 
   let markers = 0;
   for (let at = start; at < line.length; at++) {
     const char = line[at]!;
-    if (char === "-" || char === "?" || char === ":") markers++;
+    if (/[-?:]/.test(char) && /^\s?$/.test(line.charAt(at + 1))) markers++;
     else if (char !== " " && char !== "\t") break;
   }
   return { indent: start, markers };

@@ -25,9 +25,14 @@ export interface LayerSettings {
   readonly sparsity: number;
   /** "unstructured" or "N:M": N kept of every M consecutive inputs. */
   readonly pattern: string;
-  /** What one threshold spans. Has no meaning with an N:M pattern. */
-  readonly scope: Scope;
-  readonly seed: number;
+  /** The method's own options, as far as they were given; the pruner checks them. */
+  readonly options: MethodOptions;
+}
+
+export interface MethodOptions {
+  /** What one threshold spans. */
+  readonly scope?: Scope;
+  readonly seed?: number;
 }
 
 /** Other settings for some of the matrices. What is absent stays as it was. */
@@ -37,7 +42,7 @@ export interface Override {
   readonly method?: string;
   readonly sparsity?: number;
   readonly pattern?: string;
-  readonly scope?: Scope;
+  readonly options: MethodOptions;
 }
 
 export interface PruneRecipe extends LayerSettings {
@@ -119,6 +124,7 @@ const override = z.strictObject({
   sparsity: sparsity.optional(),
   pattern: pattern.optional(),
   scope: scope.optional(),
+  seed: seed.optional(),
 });
 
 const prune = z.strictObject({
@@ -177,10 +183,8 @@ export const RECIPE_DEFAULTS = {
   method: "magnitude",
   sparsity: 0.5,
   pattern: "unstructured",
-  scope: "matrix",
-  seed: 0,
   targets: ["Linear"],
-  ignore: ["lm_head"],
+  ignore: [],
   allowEmpty: false,
   overrides: [],
   to: "tile-bitmap",

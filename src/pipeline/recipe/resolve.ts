@@ -1,0 +1,155 @@
+/** A recipe with the flags of the command line put on it. A flag wins, and the plan says so. */
+import { SpInferError } from "../../core/errors.ts";
+import { printable } from "../../core/text.ts";
+import { fillDefaults } from "./defaults.ts";
+import { patternSparsity, type Recipe, type RecipeFile, recipeFile } from "./schema.ts";
+import { wrongItem, wrongValue } from "./sentences.ts";
+import { conflictsOf } from "./together.ts";
+import { recipeToFile } from "./write.ts";
+
+/** Values as they come from the command line; numbers may still be text. */
+export interface RecipeFlags {
+  readonly model?: string | undefined;
+  readonly output?: string | undefined;
+  readonly method?: string | undefined;
+  readonly sparsity?: number | string | undefined;
+  readonly pattern?: string | undefined;
+  readonly scope?: string | undefined;
+  readonly seed?: number | string | undefined;
+  readonly targets?: readonly string[] | undefined;
+  readonly ignore?: readonly string[] | undefined;
+  readonly allowEmpty?: boolean | undefined;
+  readonly to?: string | undefined;
+  readonly dtype?: string | undefined;
+  readonly maxShardSize?: number | string | undefined;
+  readonly strictFinite?: boolean | undefined;
+}
+
+export interface ResolvedRecipe {
+  readonly recipe: Recipe;
+  /** What flags changed, as sentences: "--sparsity 0.6 replaces sparsity 0.5 of recipe.yaml". */
+  readonly overridden: readonly string[];
+}
+
+/** The key of the recipe file that each flag sets. */
+const PLACES: Readonly<Record<keyof RecipeFlags, readonly [flag: string, ...path: string[]]>> = {
+  model: ["--model", "model"],
+  output: ["--output", "output"],
+  method: ["--method", "prune", "method"],
+  sparsity: ["--sparsity", "prune", "sparsity"],
+  pattern: ["--pattern", "prune", "pattern"],
+  scope: ["--scope", "prune", "scope"],
+  seed: ["--seed", "prune", "seed"],
+  targets: ["--targets", "prune", "targets"],
+  ignore: ["--ignore", "prune", "ignore"],
+  allowEmpty: ["--allow-empty", "prune", "allow_empty"],
+  to: ["--to", "convert", "to"],
+  dtype: ["--dtype", "convert", "dtype"],
+  maxShardSize: ["--max-shard-size", "convert", "max_shard_size"],
+  strictFinite: ["--strict-finite", "convert", "strict_finite"],
+};
+
+const NUMBERS = new Set<string>(["sparsity", "seed"]);
+
+type Raw = Record<string, unknown>;
+
+/** `label` names the recipe in the sentences. Throws E_OPTION, E_PATTERN. */
+export function resolveRecipe(
+  recipe: Recipe,
+  flags: RecipeFlags,
+  label = "the recipe",
+): ResolvedRecipe {
+  const before = recipeToFile(recipe) as Raw;
+  const after = structuredClone(before);
+  const overridden: string[] = [];
+  if (flags.pattern !== undefined) {
+    overridden.push(...dropImplied(after, flags, recipe, label));
+  }
+  for (const [name, [flag, ...path]] of Object.entries(PLACES)) {
+    const given = flags[name as keyof RecipeFlags];
+    if (given === undefined) continue;
+    const value = NUMBERS.has(name) ? asNumber(given) : given;
+    const old = put(after, path, value);
+    if (old === undefined || JSON.stringify(old) === JSON.stringify(value)) continue;
+    const shown = typeof value === "boolean" ? flag : `${flag} ${show(value)}`;
+    overridden.push(`${shown} replaces ${path.at(-1)} ${show(old)} of ${label}`);
+  }
+  if (flags.sparsity !== undefined && recipe.prune?.overrides.some(setsAmount)) {
+    overridden.push(`--sparsity leaves the overrides of ${label} as they are`);
+  }
+  return { recipe: fillDefaults(checked(after, flags)), overridden };
+}
+
+function setsAmount({ sparsity }: { readonly sparsity?: number }): boolean {
+  return sparsity !== undefined;
+}
+
+/** An N:M pattern on the command line takes the place of a sparsity in the recipe. */
+function dropImplied(after: Raw, flags: RecipeFlags, recipe: Recipe, label: string): string[] {
+  const prune = after["prune"] as Raw | undefined;
+  const old = prune?.["sparsity"];
+  if (prune === undefined || old === undefined || flags.sparsity !== undefined) return [];
+  const implied = patternSparsity(flags.pattern ?? "");
+  if (implied === undefined) return [];
+  delete prune["sparsity"];
+  const sentence = `--pattern ${flags.pattern} makes the sparsity ${implied}, not ${show(old)} as in ${label}`;
+  return implied === recipe.prune?.sparsity ? [] : [sentence];
+}
+
+/** Sets the value at a path of at most two steps and returns what was there. */
+function put(file: Raw, path: readonly string[], value: unknown): unknown {
+  const [section = "", key] = path;
+  if (key === undefined) {
+    const old = file[section];
+    file[section] = value;
+    return old;
+  }
+  file[section] ??= {};
+  const part = file[section] as Raw;
+  const old = part[key];
+  part[key] = value;
+  return old;
+}
+
+function checked(file: Raw, flags: RecipeFlags): RecipeFile {
+  const result = recipeFile.safeParse(file);
+  if (!result.success) {
+    const { path } = result.error.issues[0]!;
+    const list = typeof path.at(-1) === "number";
+    const key = String(path.at(list ? -2 : -1));
+    const flag = flagOf(path.map(String));
+    const part = file[String(path[0])];
+    const value = path.length === 1 ? part : (part as Raw)[String(path[1])];
+    const sentence = list
+      ? wrongItem(key, (value as unknown[])[path.at(-1) as number])
+      : wrongValue(key, value);
+    throw new SpInferError("E_OPTION", `${flag}: ${sentence}`);
+  }
+  const [conflict] = conflictsOf(result.data);
+  if (conflict === undefined) return result.data;
+  const { code, message, path, hint } = conflict;
+  const inOverride = path[1] === "overrides";
+  const flag = inOverride && flags.pattern !== undefined ? "--pattern" : flagOf(path.map(String));
+  const where = inOverride ? `override ${Number(path[2]) + 1}: ` : "";
+  throw new SpInferError(code === "E_PATTERN" ? code : "E_OPTION", `${flag}: ${where}${message}`, {
+    hint,
+  });
+}
+
+function flagOf(path: readonly string[]): string {
+  const found = Object.values(PLACES).find(([, ...place]) =>
+    place.every((step, index) => step === path[index]),
+  );
+  return found === undefined ? "--sparsity" : found[0];
+}
+
+function asNumber(value: unknown): unknown {
+  if (typeof value !== "string" || !/^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*$/i.test(value)) {
+    return value;
+  }
+  return Number(value);
+}
+
+function show(value: unknown): string {
+  return printable(Array.isArray(value) ? value.join(", ") : String(value), 120);
+}

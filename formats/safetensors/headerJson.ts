@@ -12,8 +12,6 @@ import { printable } from "../../src/core/text.ts";
 
 export const METADATA_KEY = "__metadata__";
 
-const MAX_KEPT_COUNTS = 64;
-
 /** begin..end are offsets in the data section until the layout is checked, then in the file. */
 export interface ParsedTensor {
   readonly name: string;
@@ -188,13 +186,14 @@ class EntryReader {
   /** Reads a list of whole numbers into `#counts`, and says how many they are. */
   #readCounts(what: string): number {
     const cursor = this.#cursor;
+    // what is over the limit is counted, not kept
+    const kept = Math.max(2, this.#options.limits.dims);
     let length = 0;
     requireKind(cursor, "array", what, this.#name);
     cursor.array(() => {
       const count = cursor.count();
       if (count === undefined) throw this.#notCount(what);
-      // what is over the largest limit is counted, not kept
-      if (length < MAX_KEPT_COUNTS) this.#counts[length] = count;
+      if (length < kept) this.#counts[length] = count;
       length++;
     });
     return length;

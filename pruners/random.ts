@@ -57,10 +57,6 @@ function dropRandom(
   keyOf: (index: number) => number,
 ): void {
   if (drop === 0) return;
-  if (count <= 64) {
-    dropFew(bits, begin, count, drop, keyOf);
-    return;
-  }
   const { key: threshold, ties } = lowestThreshold(count, (i) => keyOf(begin + i), drop);
   let left = ties;
   for (let i = begin; i < begin + count; i++) {
@@ -68,20 +64,6 @@ function dropRandom(
     if (key > threshold || (key === threshold && left-- <= 0)) continue;
     bits[i] = 0;
   }
-}
-
-/** The same for groups too small to count in bins. */
-function dropFew(
-  bits: WeightBits,
-  begin: number,
-  count: number,
-  drop: number,
-  keyOf: (index: number) => number,
-): void {
-  const order = Array.from({ length: count }, (_, i) => begin + i).sort(
-    (a, b) => keyOf(a) - keyOf(b) || a - b,
-  );
-  for (const index of order.slice(0, drop)) bits[index] = 0;
 }
 
 /** A 32-bit hash of each index: FNV-1a over seed and name, then Murmur3's finaliser. */

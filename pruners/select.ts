@@ -36,15 +36,22 @@ export interface SelectKernels {
   countNonfinite(bits: WeightBits, infinity: number): number;
 }
 
-/**
- * The threshold that drops exactly `drop` of `count` keys (u32, by index): two counting passes,
- * over the upper and the lower 16 bits.
- */
+/** Up to here sorting the keys is faster than two passes over 65,536 bins. */
+const SORT_UP_TO = 1 << 14;
+
+/** The threshold that drops exactly `drop` ≥ 1 of `count` keys (u32, by index). */
 export function lowestThreshold(
   count: number,
   keyAt: (index: number) => number,
   drop: number,
 ): Threshold {
+  if (count <= SORT_UP_TO) {
+    const keys = new Uint32Array(count);
+    for (let i = 0; i < count; i++) keys[i] = keyAt(i);
+    keys.sort();
+    const key = keys[drop - 1]!;
+    return { key, ties: drop - keys.indexOf(key) };
+  }
   const upper = new Uint32Array(65_536);
   for (let i = 0; i < count; i++) upper[keyAt(i) >>> 16]!++;
   const high = findBin(upper, drop);
@@ -96,11 +103,11 @@ export const plainSelect: SelectKernels = {
     return counts;
   },
   keepNOfM(bits, rows, cols, n, m) {
+    const keys = new Uint32Array(m);
     for (let row = 0; row < rows; row++) {
-      for (let col = 0; col < cols; col += m) {
-        const begin = row * cols + col;
-        const group = bits.subarray(begin, begin + Math.min(m, cols - col));
-        if (group.length > n) plainSelect.dropLowest(group, group.length - n);
+      const end = (row + 1) * cols;
+      for (let begin = row * cols; begin < end; begin += m) {
+        keepGreatest(bits, begin, Math.min(m, end - begin), n, keys);
       }
     }
   },
@@ -111,3 +118,21 @@ export const plainSelect: SelectKernels = {
     return count;
   },
 };
+
+/** In a small group keeps the `n` greatest; `keys` is scratch. */
+function keepGreatest(
+  bits: WeightBits,
+  begin: number,
+  size: number,
+  n: number,
+  keys: Uint32Array,
+): void {
+  const mask = keyMask(bits);
+  for (let i = 0; i < size; i++) keys[i] = bits[begin + i]! & mask;
+  for (let i = 0; i < size; i++) {
+    let rank = 0;
+    for (let j = 0; j < i; j++) rank += keys[j]! <= keys[i]! ? 1 : 0;
+    for (let j = i + 1; j < size; j++) rank += keys[j]! < keys[i]! ? 1 : 0;
+    if (rank < size - n) bits[begin + i] = 0;
+  }
+}

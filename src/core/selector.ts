@@ -14,8 +14,10 @@ import { RE2JS } from "re2js";
 import { SpInferError } from "./errors.ts";
 import { printable } from "./text.ts";
 
-/** RE2 unrolls counted repetition; the length bounds how far (a{1000} is six characters). */
 const LONGEST_PATTERN = 1000;
+
+/** RE2 unrolls counted repetition: (\w{100}){10} is a thousand steps in twelve characters. */
+const MOST_STEPS = 3000;
 
 export interface Pattern {
   readonly text: string;
@@ -77,6 +79,14 @@ function regexMatcher(text: string): (name: string) => boolean {
       hint: "write re:.* for every name",
     });
   }
+  const steps = patternSteps(text);
+  if (steps > MOST_STEPS) {
+    throw new SpInferError(
+      "E_PATTERN",
+      `pattern "${printable(text)}" unrolls to about ${steps} steps`,
+      { expected: `at most ${MOST_STEPS}`, hint: "use smaller counts in {}, or + and *" },
+    );
+  }
   try {
     RE2JS.compile(source); // alone first: "a)(?:b" must not become valid by what is put around it
     const regex = RE2JS.compile(`\\A(?:${source})`);
@@ -92,4 +102,16 @@ function regexMatcher(text: string): (name: string) => boolean {
       },
     );
   }
+}
+
+/** At least the number of steps that compiling a pattern takes, from its counts of `{n}` and `{n,m}`. */
+export function patternSteps(text: string): number {
+  let steps = text.length;
+  if (!text.startsWith("re:")) return steps;
+  for (const [, group, least = "", most = ""] of text.matchAll(/(\)?)\{(\d+)(?:,(\d*))?\}/g)) {
+    const count = Math.max(1, Number(least), Number(most));
+    // a group may hold everything before it
+    steps = group === ")" ? steps * count : steps + count;
+  }
+  return steps;
 }

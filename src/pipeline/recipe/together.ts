@@ -1,9 +1,12 @@
 /** Values that are fine each, and wrong together or for what they mean. */
 import type { ErrorCode } from "../../core/errorCodes.ts";
 import { SpInferError } from "../../core/errors.ts";
-import { compilePattern } from "../../core/selector.ts";
+import { compilePattern, patternSteps } from "../../core/selector.ts";
 import type { Path } from "./document.ts";
 import { patternSparsity, type RecipeFile } from "./schema.ts";
+
+/** Steps of all patterns together: under a second to compile. */
+const MOST_STEPS = 300_000;
 
 export interface Conflict {
   readonly code: ErrorCode;
@@ -20,6 +23,11 @@ interface Settings {
 
 export function conflictsOf({ prune }: RecipeFile): Conflict[] {
   if (prune === undefined) return [];
+  const steps = countSteps(prune);
+  if (steps > MOST_STEPS) {
+    const message = `the patterns unroll to about ${steps} steps, more than ${MOST_STEPS}`;
+    return [{ code: "E_RECIPE_LIMIT", message, path: ["prune"] }];
+  }
   const found = [
     ...settingsConflicts(prune, prune.pattern, ["prune"]),
     ...patternConflicts(prune.targets, ["prune", "targets"]),
@@ -43,6 +51,11 @@ export function conflictsOf({ prune }: RecipeFile): Conflict[] {
     }
   }
   return found;
+}
+
+function countSteps({ targets, ignore, overrides }: NonNullable<RecipeFile["prune"]>): number {
+  const lists = [targets, ignore, ...(overrides ?? []).map((override) => override.targets)];
+  return lists.flatMap((list) => list ?? []).reduce((sum, text) => sum + patternSteps(text), 0);
 }
 
 /** What is wrong with sparsity, pattern and scope together; the sentence, or undefined. */

@@ -4,7 +4,7 @@
  */
 import type { Archive, Encoding, TensorEntry } from "../src/core/archive.ts";
 import type { ModelFiles } from "../src/core/byteSource.ts";
-import type { Dtype, WeightDtype } from "../src/core/dtype.ts";
+import type { Dtype, HalfDtype, WeightDtype } from "../src/core/dtype.ts";
 import type { Limits } from "../src/core/limits.ts";
 
 export interface OpenOptions {
@@ -36,6 +36,53 @@ export interface Decoded {
   readonly underflowed?: number;
 }
 
+/** A 16-bit weight matrix, outputs × inputs, row-major. */
+export interface HalfMatrix {
+  readonly rows: number;
+  readonly cols: number;
+  readonly dtype: HalfDtype;
+  readonly bits: Uint16Array;
+}
+
+/** One tensor of a packed weight as it is stored. */
+export interface PackedTensor {
+  /** Added to the weight's name; "" for the one that keeps it. */
+  readonly suffix: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+export interface PackedWeight {
+  readonly tensors: readonly PackedTensor[];
+  readonly nonzeros: number;
+  /** Most stored values in one chunk: what a kernel's stage must hold. */
+  readonly maxChunkNonzeros: number;
+}
+
+/** How a format stores a weight matrix without its zeros. */
+export interface WeightPacker {
+  /** Names and ranks of the tensors that one weight becomes, for planning a header. */
+  readonly tensors: readonly { readonly suffix: string; readonly dtype: Dtype }[];
+  /** Bytes of each of them with so many nonzeros: at most, and as expected. */
+  size(
+    rows: number,
+    cols: number,
+    nonzeros: number,
+  ): { readonly most: number; readonly expected: number };
+  /** `transposed`: the dense tensor is [cols, rows]. */
+  pack(matrix: HalfMatrix, transposed: boolean): PackedWeight;
+  /** What config.json says of a checkpoint with such weights, under `quantization_config`. */
+  describe(facts: CheckpointFacts): Readonly<Record<string, unknown>>;
+}
+
+export interface CheckpointFacts {
+  readonly dtype: HalfDtype;
+  readonly sparsity: number;
+  readonly keptModules: readonly string[];
+  readonly version: string;
+}
+
 export interface Format {
   readonly name: string;
   readonly summary: string;
@@ -44,6 +91,8 @@ export interface Format {
   sniff(files: ModelFiles): Promise<boolean>;
   /** Reads and checks everything but the tensor data itself. */
   open(files: ModelFiles, options: OpenOptions): Promise<Archive>;
+  /** How it stores weights without their zeros, where it does. */
+  readonly packer?: WeightPacker;
   /**
    * The dense values of a tensor whose `encoding` this format made. `stored` holds the bytes of
    * each of the entry's extents, in order; they are validated here, before use.

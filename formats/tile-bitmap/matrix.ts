@@ -3,8 +3,8 @@
  * Memory: the dense matrix, its payload, and one strip.
  */
 import { crc32 } from "node:zlib";
-import type { HalfDtype } from "../../src/core/dtype.ts";
 import { SpInferError } from "../../src/core/errors.ts";
+import type { HalfMatrix } from "../defineFormat.ts";
 import type { StripKernels } from "./chunks.ts";
 import {
   ALIGN,
@@ -21,13 +21,7 @@ import {
 } from "./layout.ts";
 import { chunkName, type Meta, type Origin, readMeta, reject, writeMeta } from "./meta.ts";
 
-/** Dense 16-bit values, outputs × inputs, row-major. */
-export interface HalfMatrix {
-  readonly rows: number;
-  readonly cols: number;
-  readonly dtype: HalfDtype;
-  readonly bits: Uint16Array;
-}
+export type { HalfMatrix } from "../defineFormat.ts";
 
 export interface PackedMatrix {
   readonly payload: Uint8Array<ArrayBuffer>;

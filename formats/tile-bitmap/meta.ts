@@ -41,6 +41,9 @@ export interface Meta {
 
 export type MetaFields = Omit<Meta, "payloadBytes">;
 
+/** What the first 64 bytes tell. */
+export type MetaHeader = Omit<Meta, "offsets">;
+
 /** The bytes of weight_meta. */
 export function writeMeta(meta: MetaFields): Uint8Array<ArrayBuffer> {
   const { grid, offsets } = meta;
@@ -72,14 +75,23 @@ export interface Origin {
   readonly tensor?: string | undefined;
 }
 
+const DAMAGED =
+  "the checkpoint is damaged or was not written by SpInfer: fetch it again or convert it anew";
+
 /** Raises `code` about a packed weight. */
-export function reject(code: ErrorCode, origin: Origin, what: string, expected?: string): never {
+export function reject(
+  code: ErrorCode,
+  origin: Origin,
+  what: string,
+  expected?: string,
+  hint: string = DAMAGED,
+): never {
   const where = [origin.path, origin.tensor].filter((part) => part !== undefined).join(": ");
   throw new SpInferError(code, `${where === "" ? "tile-bitmap" : where}: ${what}`, {
     path: origin.path,
     tensor: origin.tensor,
     expected,
-    hint: "the checkpoint is damaged or was not written by SpInfer: fetch it again or convert it anew",
+    hint,
   });
 }
 
@@ -89,26 +101,38 @@ export interface ReadMetaOptions {
 }
 
 /**
- * Parses weight_meta, which must be whole.
- * Throws E_TB_VERSION, E_TB_LAYOUT, E_TB_OFFSETS, E_TB_COUNT, E_TB_PADDING, E_HASH.
+ * Parses the header alone, given the first bytes of a weight_meta of `metaLength` bytes.
+ * Throws E_TB_VERSION, E_TB_LAYOUT, E_TB_COUNT.
  */
-export function readMeta(bytes: Uint8Array, origin: Origin, options: ReadMetaOptions): Meta {
+export function readMetaHeader(bytes: Uint8Array, metaLength: number, origin: Origin): MetaHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const { dtype, transposed } = readIdentity(bytes, view, origin);
-  const grid = readGrid(bytes, view, origin);
+  const grid = readGrid(metaLength, view, origin);
   const payloadBytes = readSafe(view, META.payloadBytes, "payload size", origin);
   const nonzeros = readSafe(view, META.nonzeros, "count of nonzeros", origin);
   if (nonzeros > grid.rows * grid.cols) {
     reject("E_TB_COUNT", origin, `${nonzeros} nonzeros in a ${grid.rows} × ${grid.cols} matrix`);
   }
+  const payloadCrc = view.getUint32(META.payloadCrc, true);
+  return { grid, dtype, transposed, nonzeros, payloadBytes, payloadCrc };
+}
+
+/**
+ * Parses weight_meta, which must be whole.
+ * Throws E_TB_VERSION, E_TB_LAYOUT, E_TB_OFFSETS, E_TB_COUNT, E_TB_PADDING, E_HASH.
+ */
+export function readMeta(bytes: Uint8Array, origin: Origin, options: ReadMetaOptions): Meta {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const header = readMetaHeader(bytes, bytes.length, origin);
+  const { grid, payloadBytes } = header;
   const offsets = readOffsets(view, grid, payloadBytes, origin);
   for (let at = META.bytes + 4 * (grid.chunks + 1); at < bytes.length; at++) {
-    if (bytes[at] !== 0)
+    if (bytes[at] !== 0) {
       reject("E_TB_PADDING", origin, `weight_meta byte ${at} is padding but not zero`);
+    }
   }
   if (options.crc) checkMetaCrc(bytes, view, origin);
-  const payloadCrc = view.getUint32(META.payloadCrc, true);
-  return { grid, dtype, transposed, nonzeros, payloadBytes, payloadCrc, offsets };
+  return { ...header, offsets };
 }
 
 function readIdentity(
@@ -130,15 +154,12 @@ function readIdentity(
   const major = view.getUint16(META.versionMajor, true);
   const minor = view.getUint16(META.versionMinor, true);
   if (major !== VERSION_MAJOR || minor > VERSION_MINOR) {
-    const supported = `${VERSION_MAJOR}.0 to ${VERSION_MAJOR}.${VERSION_MINOR}`;
-    throw new SpInferError(
+    reject(
       "E_TB_VERSION",
+      origin,
       `tile-bitmap version ${major}.${minor} is not supported`,
-      {
-        ...origin,
-        expected: `version ${supported}`,
-        hint: "use a newer SpInfer to read this checkpoint",
-      },
+      `version ${VERSION_MAJOR}.0 to ${VERSION_MAJOR}.${VERSION_MINOR}`,
+      "use a newer SpInfer to read this checkpoint",
     );
   }
   const code = view.getUint8(META.valueDtype);
@@ -157,7 +178,7 @@ function readIdentity(
   return { dtype, transposed: flags === FLAG_TRANSPOSED };
 }
 
-function readGrid(bytes: Uint8Array, view: DataView, origin: Origin): Grid {
+function readGrid(metaLength: number, view: DataView, origin: Origin): Grid {
   const rows = view.getUint32(META.rows, true);
   const cols = view.getUint32(META.cols, true);
   if (rows < 1 || cols < 1 || rows > MAX_SIDE || cols > MAX_SIDE) {
@@ -182,11 +203,11 @@ function readGrid(bytes: Uint8Array, view: DataView, origin: Origin): Grid {
   if (chunks !== grid.chunks) {
     reject("E_TB_LAYOUT", origin, `${chunks} chunks for ${rows} × ${cols}`, `${grid.chunks}`);
   }
-  if (bytes.length !== metaBytes(grid)) {
+  if (metaLength !== metaBytes(grid)) {
     reject(
       "E_TB_LAYOUT",
       origin,
-      `weight_meta has ${bytes.length} bytes`,
+      `weight_meta has ${metaLength} bytes`,
       `${metaBytes(grid)} for ${chunks} chunks`,
     );
   }

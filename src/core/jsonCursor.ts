@@ -232,11 +232,19 @@ export class JsonCursor {
         this.string();
         return;
       case "number":
-        this.numberText();
+        this.#skipNumber();
         return;
       default:
         this.literal();
     }
+  }
+
+  /** A number that no double can hold is refused even where nobody asks for it, as serde does. */
+  #skipNumber(): void {
+    const begin = this.position;
+    const text = this.numberText();
+    if (Number.isFinite(Number(text)) || this.#words.includes(text)) return;
+    throw new JsonError("syntax", begin, "a number is out of range");
   }
 
   /** What comes next, for messages. */

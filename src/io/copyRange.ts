@@ -1,0 +1,62 @@
+/** Streams of bytes between files, hashed on the way. Memory: one piece. */
+import type { Hash } from "node:crypto";
+import { closeSync, openSync, writeSync } from "node:fs";
+import { toSpInferError } from "../core/errors.ts";
+import { readInto } from "./openFile.ts";
+
+const PIECE_BYTES = 4 * 1024 * 1024;
+
+/** Feeds bytes begin..end of a file to a hash. */
+export function hashRange(path: string, begin: number, end: number, hash: Hash): void {
+  eachPiece(path, begin, end, (piece) => {
+    hash.update(piece);
+  });
+}
+
+/** Copies bytes begin..end of one file to `position` in another that exists, and hashes them. */
+export function copyRange(
+  source: { readonly path: string; readonly begin: number; readonly end: number },
+  target: { readonly path: string; readonly position: number },
+  hash: Hash,
+): void {
+  let fd: number;
+  try {
+    fd = openSync(target.path, "r+");
+  } catch (error) {
+    throw toSpInferError(error, { path: target.path });
+  }
+  try {
+    let position = target.position;
+    eachPiece(source.path, source.begin, source.end, (piece) => {
+      hash.update(piece);
+      writeAll(fd, piece, position, target.path);
+      position += piece.length;
+    });
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function eachPiece(
+  path: string,
+  begin: number,
+  end: number,
+  use: (piece: Uint8Array) => void,
+): void {
+  const buffer = new Uint8Array(Math.min(PIECE_BYTES, end - begin));
+  for (let at = begin; at < end; at += buffer.length) {
+    const piece = buffer.subarray(0, Math.min(buffer.length, end - at));
+    readInto(path, at, piece);
+    use(piece);
+  }
+}
+
+function writeAll(fd: number, bytes: Uint8Array, position: number, path: string): void {
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+    }
+  } catch (error) {
+    throw toSpInferError(error, { path });
+  }
+}

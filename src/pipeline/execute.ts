@@ -1,0 +1,429 @@
+/**
+ * Executes a plan: tensor by tensor from a source into a new checkpoint folder, in worker threads.
+ *
+ * Memory: 3 × the largest tensor + 256 MiB. The output appears whole or not at all; a killed run
+ * leaves `<out>.spinfer-partial`, which `unfinished: "resume"` completes to the same bytes.
+ */
+import { createHash } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { relative } from "node:path";
+import { elementCount, isHalfDtype } from "../core/dtype.ts";
+import { SpInferError } from "../core/errors.ts";
+import { groupBy } from "../core/groupBy.ts";
+import { DEFAULT_LIMITS } from "../core/limits.ts";
+import { formatBytes } from "../core/text.ts";
+import { VERSION } from "../core/version.ts";
+import { checkOutput, freeBytes, type IfUnfinished, OutputFolder } from "../io/outputFolder.ts";
+import { modelConfigText } from "./configText.ts";
+import { type OnEvent, Progress } from "./events.ts";
+import {
+  type FileRecord,
+  MANIFEST_FILE,
+  type Manifest,
+  type ManifestTensor,
+  writeManifest,
+} from "./manifest.ts";
+import {
+  checkStamps,
+  type OpenedModel,
+  type OpenModelOptions,
+  openModel,
+  stampSources,
+} from "./openModel.ts";
+import { weightPacker } from "./plan/packedSize.ts";
+import { makePlan } from "./plan/plan.ts";
+import type { Plan, TensorStep } from "./plan/steps.ts";
+import { type Recipe, recipeToYaml } from "./recipe/index.ts";
+import { runSurveys } from "./survey.ts";
+import { createPool, type Pool } from "./work/pool.ts";
+import type { Paths } from "./work/tasks.ts";
+import { type TensorRecord, type WrittenShard, writeShard } from "./writeShard.ts";
+
+export interface RunOptions extends OpenModelOptions {
+  /** Worker threads; absent: as many as the machine runs at once. 0: none. */
+  readonly threads?: number | undefined;
+  readonly force?: boolean | undefined;
+  readonly unfinished?: IfUnfinished | undefined;
+  readonly skipSpaceCheck?: boolean | undefined;
+  readonly onEvent?: OnEvent | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface RunReport {
+  readonly output: string;
+  readonly format: "tile-bitmap" | "dense";
+  readonly tensors: number;
+  readonly pruned: number;
+  readonly packed: number;
+  /** Zeros among the weights that were pruned (when converting: of all that were packed). */
+  readonly sparsity: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly nonfinite: number;
+  readonly overflowed: number;
+  readonly underflowed: number;
+  readonly resumedTensors: number;
+  readonly manifestSha256: string;
+  readonly elapsedMs: number;
+  readonly warnings: readonly string[];
+}
+
+/** Prunes or converts a model as the recipe says. The recipe names no output; `output` does. */
+export async function executeRecipe(
+  model: string,
+  output: string,
+  recipe: Recipe,
+  options: RunOptions = {},
+): Promise<RunReport> {
+  const begun = performance.now();
+  const opened = await openModel(model, {
+    ...options,
+    dtype: options.dtype ?? recipe.convert.dtype,
+  });
+  checkOutput({ path: output, inputs: [opened.location.folder], force: options.force ?? false });
+  const threads = options.threads ?? availableParallelism();
+  const plan = makePlan(opened.archive, recipe, {
+    threads,
+    limits: options.limits ?? DEFAULT_LIMITS,
+  });
+  return await new Run(opened, output, recipe, plan, options, begun).execute();
+}
+
+class Run {
+  private readonly model: OpenedModel;
+  private readonly outputPath: string;
+  private readonly recipe: Recipe;
+  private readonly plan: Plan;
+  private readonly options: RunOptions;
+  private readonly begun: number;
+  private readonly onEvent: OnEvent;
+  private resumed = 0;
+
+  constructor(
+    model: OpenedModel,
+    output: string,
+    recipe: Recipe,
+    plan: Plan,
+    options: RunOptions,
+    begun: number,
+  ) {
+    this.model = model;
+    this.outputPath = output;
+    this.recipe = recipe;
+    this.plan = plan;
+    this.options = options;
+    this.begun = begun;
+    this.onEvent = (event) => {
+      if (event.type === "item" && event.resumed) this.resumed++;
+      options.onEvent?.(event);
+    };
+  }
+
+  async execute(): Promise<RunReport> {
+    const { options, plan, model } = this;
+    for (const message of plan.warnings) this.onEvent({ type: "warning", code: "W_PLAN", message });
+    const stamps = stampSources(model);
+    const output = OutputFolder.open({
+      path: this.outputPath,
+      inputs: [model.location.folder],
+      force: options.force ?? false,
+      unfinished: options.unfinished ?? "refuse",
+      fingerprint: fingerprint(plan, this.recipe, stamps),
+    });
+    const pool = createPool(plan.threads, options.signal);
+    try {
+      if (options.skipSpaceCheck !== true) checkSpace(output, plan);
+      const sources = this.hashSources(pool);
+      sources.catch(() => undefined); // awaited below; a failure before that must not go unheard twice
+      const shards = await this.writeShards(pool, output);
+      const files = await this.finishFiles(pool, output, shards);
+      const source = await sources;
+      checkStamps(model, stamps);
+      const manifest = this.manifestOf(shards, files, source);
+      const bytes = writeManifest(manifest);
+      await output.writeFile(MANIFEST_FILE, bytes);
+      await pool.close();
+      await output.publish([...files.map(({ path }) => path), MANIFEST_FILE]);
+      return this.report(output, manifest, createHash("sha256").update(bytes).digest("hex"));
+    } catch (error) {
+      output.suspend();
+      throw error;
+    } finally {
+      await pool.close();
+    }
+  }
+
+  private async hashSources(pool: Pool): Promise<FileRecord[]> {
+    const { archive } = this.model;
+    const progress = new Progress(
+      this.onEvent,
+      "hash",
+      archive.tensorFiles.length,
+      archive.tensorFiles.reduce((sum, { bytes }) => sum + bytes, 0),
+    );
+    return await Promise.all(
+      archive.tensorFiles.map(async ({ name, bytes }) => {
+        const parts = [{ path: this.model.pathOf(name), begin: 0, end: bytes }];
+        const { sha256 } = await pool.run({ kind: "hash", parts });
+        progress.item(name, bytes);
+        return { path: name, bytes, sha256 };
+      }),
+    );
+  }
+
+  private async writeShards(pool: Pool, output: OutputFolder): Promise<WrittenShard[]> {
+    const { plan, model, recipe } = this;
+    const paths: Paths = Object.fromEntries(
+      model.archive.tensorFiles.map(({ name }) => [name, model.pathOf(name)]),
+    );
+    const decisions = await runSurveys(plan, paths, pool, this.onEvent);
+    const phase = recipe.prune === undefined ? "convert" : "prune";
+    const progress = new Progress(this.onEvent, phase, plan.steps.length, plan.totals.bytesIn);
+    const steps = new Map(plan.steps.map((step) => [step.name, step]));
+    const finished = groupBy(output.finished as readonly TensorRecord[], ({ tensor }) => tensor);
+    const shards: WrittenShard[] = [];
+    const { strictFinite } = recipe.convert;
+    for (const shard of plan.shards) {
+      shards.push(
+        await writeShard(shard, {
+          plan,
+          steps,
+          paths,
+          pool,
+          output,
+          strictFinite,
+          decisions,
+          finished,
+          progress,
+        }),
+      );
+    }
+    progress.end();
+    return shards;
+  }
+
+  /** Side files, config, recipe, index; then the hashes of all files. */
+  private async finishFiles(
+    pool: Pool,
+    output: OutputFolder,
+    shards: readonly WrittenShard[],
+  ): Promise<FileRecord[]> {
+    const { archive } = this.model;
+    const small = new Map<string, Uint8Array>();
+    for (const { name, content } of archive.sideFiles) {
+      small.set(name, content.from === "bytes" ? content.bytes : await readWhole(this.model, name));
+    }
+    const config = this.configText(shards);
+    if (config !== undefined) small.set("config.json", new TextEncoder().encode(config));
+    small.set("recipe.yaml", new TextEncoder().encode(recipeToYaml(this.recordedRecipe())));
+    if (shards.length > 1) small.set("model.safetensors.index.json", indexOf(shards));
+    for (const [name, bytes] of small) await output.writeFile(name, bytes);
+    const progress = new Progress(
+      this.onEvent,
+      "write",
+      shards.length,
+      shards.reduce((sum, { bytes }) => sum + bytes, 0),
+    );
+    const tensorFiles = await Promise.all(
+      shards.map(async ({ file, bytes }) => {
+        const parts = [{ path: output.pathOf(file), begin: 0, end: bytes }];
+        const { sha256 } = await pool.run({ kind: "hash", parts });
+        progress.item(file, bytes);
+        return { path: file, bytes, sha256 };
+      }),
+    );
+    progress.end();
+    const smallFiles = [...small].map(([path, bytes]) => ({
+      path,
+      bytes: bytes.length,
+      sha256: createHash("sha256").update(bytes).digest("hex"),
+    }));
+    return [...tensorFiles, ...smallFiles].sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  /** What was asked for, without the places where it was done. */
+  private recordedRecipe(): Recipe {
+    const { model: _, output: __, ...rest } = this.recipe;
+    return rest;
+  }
+
+  private configText(shards: readonly WrittenShard[]): string | undefined {
+    const { config } = this.model.archive;
+    if (config === undefined && this.plan.to === "dense") return undefined;
+    const packed = shards.flatMap(({ records }) => records).filter(({ kind }) => kind === "packed");
+    const { dtype, to } = this.plan;
+    if (to === "dense" || !isHalfDtype(dtype))
+      return modelConfigText(config ?? {}, dtype, undefined);
+    const packedNames = new Set(packed.map(({ tensor }) => tensor));
+    const kept = this.plan.steps.filter(
+      ({ name, matrix, role }) => matrix !== undefined && role !== "norm" && !packedNames.has(name),
+    );
+    const quantization = weightPacker().describe({
+      dtype,
+      sparsity: sparsityOf(packed),
+      keptModules: kept.map(({ name }) => name.replace(/\.weight$/, "")),
+      version: VERSION,
+    });
+    return modelConfigText(config ?? {}, dtype, quantization);
+  }
+
+  private manifestOf(
+    shards: readonly WrittenShard[],
+    files: readonly FileRecord[],
+    sourceFiles: readonly FileRecord[],
+  ): Omit<Manifest, "manifest_sha256"> {
+    const { model, plan } = this;
+    const steps = new Map(plan.steps.map((step) => [step.name, step]));
+    const records = shards.flatMap((shard) => shard.records);
+    const tensors = records.map(
+      (record) => [record.tensor, tensorOf(record, steps.get(record.tensor)!)] as const,
+    );
+    return {
+      schema: "spinfer.manifest/1",
+      created_by: { name: "spinfer", version: VERSION },
+      format: plan.to,
+      source: {
+        model: sourceName(model, this.outputPath),
+        format: model.archive.format,
+        files: [...sourceFiles],
+      },
+      recipe: recipeToYaml(this.recordedRecipe()),
+      files: [...files],
+      tensors: Object.fromEntries(tensors.sort(([a], [b]) => (a < b ? -1 : 1))),
+    };
+  }
+
+  private report(
+    output: OutputFolder,
+    manifest: Omit<Manifest, "manifest_sha256">,
+    manifestSha256: string,
+  ): RunReport {
+    const tensors = Object.values(manifest.tensors);
+    const counted = tensors.filter(
+      (tensor) => tensor.pruned !== undefined || tensor.stored === "tile-bitmap",
+    );
+    const total = (key: "nonfinite" | "overflowed" | "underflowed"): number =>
+      tensors.reduce((sum, tensor) => sum + (tensor[key] ?? 0), 0);
+    const values = counted.reduce((sum, { shape }) => sum + (elementCount(shape) ?? 0), 0);
+    const nonzeros = counted.reduce((sum, { nnz }) => sum + (nnz ?? 0), 0);
+    const report = {
+      output: output.path,
+      format: this.plan.to,
+      tensors: tensors.length,
+      pruned: tensors.filter(({ pruned }) => pruned !== undefined).length,
+      packed: tensors.filter(({ stored }) => stored === "tile-bitmap").length,
+      sparsity: values === 0 ? 0 : 1 - nonzeros / values,
+      bytesIn: this.model.archive.tensorFiles.reduce((sum, { bytes }) => sum + bytes, 0),
+      bytesOut: manifest.files
+        .filter(({ path }) => path.endsWith(".safetensors"))
+        .reduce((sum, { bytes }) => sum + bytes, 0),
+      nonfinite: total("nonfinite"),
+      overflowed: total("overflowed"),
+      underflowed: total("underflowed"),
+      resumedTensors: this.resumed,
+      manifestSha256,
+      elapsedMs: performance.now() - this.begun,
+    };
+    return { ...report, warnings: [...this.plan.warnings, ...valueWarnings(report)] };
+  }
+}
+
+function valueWarnings({
+  nonfinite,
+  overflowed,
+  underflowed,
+}: Pick<RunReport, "nonfinite" | "overflowed" | "underflowed">): string[] {
+  const warnings: string[] = [];
+  if (nonfinite > 0) warnings.push(`${nonfinite} weights are NaN or infinite; they were kept`);
+  if (overflowed > 0)
+    warnings.push(
+      `${overflowed} values became infinite in the output's dtype; --dtype bf16 or f32 can hold them`,
+    );
+  if (underflowed > 0) warnings.push(`${underflowed} values became zero in the output's dtype`);
+  return warnings;
+}
+
+/** Identifies a run: two runs with the same fingerprint write the same bytes. */
+function fingerprint(plan: Plan, recipe: Recipe, stamps: unknown): string {
+  const { model: _, output: __, ...asked } = recipe;
+  const steps = plan.steps.map(({ name, shape, dtype, store, prune, copy }) => [
+    name,
+    shape,
+    dtype,
+    store,
+    prune,
+    copy,
+  ]);
+  const shards = plan.shards.map(({ file, headerBytes }) => [file, headerBytes]);
+  const text = JSON.stringify([VERSION, asked, stamps, steps, shards]);
+  return createHash("sha256").update(text).digest("hex");
+}
+
+function checkSpace(output: OutputFolder, plan: Plan): void {
+  const free = freeBytes(output.path);
+  const written = (output.finished as readonly TensorRecord[])
+    .flatMap(({ placed }) => placed)
+    .reduce((sum, { begin, end }) => sum + end - begin, 0);
+  const needed = Math.max(0, plan.totals.bytesOut - written);
+  if (free >= needed) return;
+  throw new SpInferError(
+    "E_NO_SPACE",
+    `${output.path}: the output needs ${formatBytes(needed)}, ${formatBytes(free)} are free`,
+    {
+      path: output.path,
+      hint: "free some space or choose another disk; --skip-space-check tries all the same",
+    },
+  );
+}
+
+async function readWhole(model: OpenedModel, name: string): Promise<Uint8Array> {
+  const source = await model.files.open(name);
+  return await source.read(0, source.size);
+}
+
+function indexOf(shards: readonly WrittenShard[]): Uint8Array {
+  const placed = shards.flatMap(({ file, records }) =>
+    records.flatMap((record) => record.placed.map((part) => ({ file, ...part }))),
+  );
+  const total = placed.reduce((sum, { begin, end }) => sum + end - begin, 0);
+  const map = placed
+    .map(({ name, file }) => [name, file] as const)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const index = { metadata: { total_size: total }, weight_map: Object.fromEntries(map) };
+  return new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`);
+}
+
+function sourceName({ location }: OpenedModel, output: string): string {
+  if (location.cached !== undefined) return location.cached;
+  const path =
+    location.file === undefined ? location.folder : `${location.folder}/${location.file}`;
+  return relative(output, path).replaceAll("\\", "/");
+}
+
+function tensorOf(record: TensorRecord, step: TensorStep): ManifestTensor {
+  const { facts, kind, placed, sha256, file, reason = step.reason } = record;
+  const pruned = step.prune as ManifestTensor["pruned"];
+  return {
+    shape: [...step.shape],
+    dtype: step.dtype,
+    stored: kind === "packed" ? "tile-bitmap" : "dense",
+    file,
+    bytes: placed.reduce((sum, { begin, end }) => sum + end - begin, 0),
+    sha256,
+    ...(facts === undefined || step.matrix === undefined
+      ? {}
+      : { nnz: facts.nonzeros, sparsity: Number((1 - facts.nonzeros / facts.values).toFixed(6)) }),
+    ...(facts?.maxChunkNonzeros === undefined ? {} : { max_chunk_nnz: facts.maxChunkNonzeros }),
+    ...(facts === undefined || facts.nonfinite === 0 ? {} : { nonfinite: facts.nonfinite }),
+    ...(facts === undefined || facts.overflowed === 0 ? {} : { overflowed: facts.overflowed }),
+    ...(facts === undefined || facts.underflowed === 0 ? {} : { underflowed: facts.underflowed }),
+    ...(pruned === undefined ? {} : { pruned }),
+    ...(reason === undefined ? {} : { reason }),
+  };
+}
+
+function sparsityOf(records: readonly TensorRecord[]): number {
+  const values = records.reduce((sum, { facts }) => sum + (facts?.values ?? 0), 0);
+  const nonzeros = records.reduce((sum, { facts }) => sum + (facts?.nonzeros ?? 0), 0);
+  return values === 0 ? 0 : 1 - nonzeros / values;
+}

@@ -1,0 +1,217 @@
+/**
+ * What a worker thread can be asked to do. Tasks and results are plain data; everything here is
+ * synchronous, since a worker thread has nothing else to do.
+ */
+import { createHash } from "node:crypto";
+import { formats } from "../../../formats/index.ts";
+import type { SurveyState } from "../../../pruners/definePruner.ts";
+import type { TensorEntry } from "../../core/archive.ts";
+import type { WeightDtype } from "../../core/dtype.ts";
+import { SpInferError } from "../../core/errors.ts";
+import { copyRange, hashRange } from "../../io/copyRange.ts";
+import { readInto } from "../../io/openFile.ts";
+import { configurePruner } from "../plan/selection.ts";
+import type { TensorStep } from "../plan/steps.ts";
+import { selectKernels } from "./accelerate.ts";
+import { beginPart, type HashedPart, startTensorHash } from "./tensorHash.ts";
+import { type TransformOptions, transformTensor, type ValueFacts } from "./transform.ts";
+
+/** Real paths by the file names that extents use. */
+export type Paths = Readonly<Record<string, string>>;
+
+/** A run of bytes in a file, with what it is when it is a tensor. */
+export interface FilePart {
+  readonly path: string;
+  readonly begin: number;
+  readonly end: number;
+  readonly part?: HashedPart;
+}
+
+export type Task =
+  | {
+      readonly kind: "transform";
+      readonly step: TensorStep;
+      readonly paths: Paths;
+      readonly options: TransformOptions;
+    }
+  | {
+      readonly kind: "copy";
+      readonly source: FilePart;
+      readonly target: { readonly path: string; readonly position: number };
+      readonly part: HashedPart;
+    }
+  | { readonly kind: "hash"; readonly parts: readonly FilePart[] }
+  | {
+      readonly kind: "survey";
+      readonly step: TensorStep;
+      readonly paths: Paths;
+      readonly state: SurveyState;
+    }
+  | { readonly kind: "check"; readonly entry: TensorEntry; readonly paths: Paths }
+  | {
+      readonly kind: "compare";
+      readonly step: TensorStep;
+      readonly paths: Paths;
+      readonly options: TransformOptions;
+      readonly stored: TensorEntry;
+      readonly storedPaths: Paths;
+    };
+
+/** A tensor to be written: one part when dense, several when packed. */
+export interface MadeTensor {
+  readonly kind: "packed" | "dense";
+  readonly parts: readonly (HashedPart & { readonly bytes: Uint8Array<ArrayBuffer> })[];
+  readonly sha256: string;
+  readonly facts?: ValueFacts;
+  readonly reason?: string;
+}
+
+/** Where two tensors first differ: an element of the dense tensor, and the bits of both. */
+export interface Difference {
+  readonly index: number;
+  readonly expected: string;
+  readonly found: string;
+}
+
+export interface TaskResults {
+  readonly transform: MadeTensor;
+  readonly copy: { readonly sha256: string };
+  readonly hash: { readonly sha256: string };
+  readonly survey: { readonly counts: Float64Array };
+  readonly check: { readonly nonzeros: number };
+  readonly compare: { readonly difference?: Difference; readonly differences: number };
+}
+
+export function runTask(task: Task): TaskResults[Task["kind"]] {
+  switch (task.kind) {
+    case "transform":
+      return makeTensor(task.step, task.paths, task.options);
+    case "copy": {
+      const hash = startTensorHash();
+      beginPart(hash, task.part);
+      copyRange(task.source, task.target, hash);
+      return { sha256: hash.digest("hex") };
+    }
+    case "hash": {
+      const hash = createHash("sha256");
+      for (const { path, begin, end, part } of task.parts) {
+        if (part !== undefined) beginPart(hash, part);
+        hashRange(path, begin, end, hash);
+      }
+      return { sha256: hash.digest("hex") };
+    }
+    case "survey":
+      return survey(task.step, task.paths, task.state);
+    case "check":
+      return { nonzeros: countNonzeroBytes(decodeEntry(task.entry, task.paths)) };
+    case "compare":
+      return compare(task);
+  }
+}
+
+/** The buffers of a result that move to the other thread instead of being copied. */
+export function transferables(result: TaskResults[Task["kind"]]): ArrayBuffer[] {
+  if ("parts" in result) return result.parts.map(({ bytes }) => bytes.buffer);
+  return "counts" in result ? [result.counts.buffer as ArrayBuffer] : [];
+}
+
+function readExtents({ extents }: TensorEntry, paths: Paths): Uint8Array<ArrayBuffer>[] {
+  return extents.map(({ file, begin, end }) => {
+    const bytes = new Uint8Array(end - begin);
+    readInto(paths[file]!, begin, bytes);
+    return bytes;
+  });
+}
+
+function makeTensor(step: TensorStep, paths: Paths, options: TransformOptions): MadeTensor {
+  selectKernels();
+  const made = transformTensor(step, readExtents(step.source, paths), options);
+  const parts =
+    made.kind === "dense"
+      ? [{ name: step.name, dtype: step.dtype, shape: step.shape, bytes: made.bytes }]
+      : made.weight.tensors.map(({ suffix, ...tensor }) => ({
+          name: step.name + suffix,
+          ...tensor,
+        }));
+  const hash = startTensorHash();
+  for (const part of parts) {
+    beginPart(hash, part);
+    hash.update(part.bytes);
+  }
+  const { kind, facts } = made;
+  return {
+    kind,
+    parts,
+    sha256: hash.digest("hex"),
+    ...(facts === undefined ? {} : { facts }),
+    ...(made.kind === "dense" && made.reason !== undefined ? { reason: made.reason } : {}),
+  };
+}
+
+/** The dense matrices of a step, before pruning, outputs first, as the survey sees them. */
+function survey(step: TensorStep, paths: Paths, state: SurveyState): { counts: Float64Array } {
+  const { kernels } = selectKernels();
+  const { prune: settings, ...unpruned } = step;
+  const pruner = configurePruner(settings!);
+  if (pruner.survey === undefined)
+    throw new SpInferError("E_INTERNAL", `${pruner.name} asks for no survey`);
+  const made = transformTensor(unpruned, readExtents(step.source, paths), {
+    strictFinite: false,
+    keepDense: true,
+  });
+  if (made.kind !== "dense") throw new SpInferError("E_INTERNAL", `${step.name} was packed`);
+  const { rows, cols } = step.matrix!;
+  const dtype = step.dtype as WeightDtype;
+  const { buffer, byteOffset, length } = made.bytes;
+  const bits =
+    dtype === "F32"
+      ? new Uint32Array(buffer, byteOffset, length / 4)
+      : new Uint16Array(buffer, byteOffset, length / 2);
+  return {
+    counts: pruner.survey.gather({ name: step.name, rows, cols, dtype, bits }, state, kernels),
+  };
+}
+
+/** The dense bytes of a stored tensor; everything about it is checked on the way. */
+function decodeEntry(entry: TensorEntry, paths: Paths): Uint8Array {
+  selectKernels();
+  const stored = readExtents(entry, paths);
+  if (entry.encoding === undefined) return stored[0]!;
+  const format = formats.get(entry.encoding.format);
+  if (format.decode === undefined)
+    throw new SpInferError("E_INTERNAL", `${format.name} cannot decode`);
+  return format.decode({ ...entry, encoding: entry.encoding }, stored).bytes;
+}
+
+function countNonzeroBytes(bytes: Uint8Array): number {
+  let count = 0;
+  for (let i = 0; i + 1 < bytes.length; i += 2) count += (bytes[i]! | bytes[i + 1]!) === 0 ? 0 : 1;
+  return count;
+}
+
+function compare(task: Task & { readonly kind: "compare" }): TaskResults["compare"] {
+  selectKernels();
+  const made = transformTensor(task.step, readExtents(task.step.source, task.paths), {
+    ...task.options,
+    keepDense: true,
+  });
+  if (made.kind !== "dense") throw new SpInferError("E_INTERNAL", `${task.step.name} was packed`);
+  const expected = made.bytes;
+  const found = decodeEntry(task.stored, task.storedPaths);
+  if (expected.length === found.length && Buffer.compare(expected, found) === 0)
+    return { differences: 0 };
+  const width = task.step.dtype === "F32" ? 4 : 2;
+  let differences = 0;
+  let first: Difference | undefined;
+  for (let at = 0; at < Math.max(expected.length, found.length); at += width) {
+    const [want, have] = [expected, found].map((bytes) =>
+      Buffer.from(bytes.subarray(at, at + width))
+        .reverse()
+        .toString("hex"),
+    );
+    if (want === have) continue;
+    differences++;
+    first ??= { index: at / width, expected: `0x${want}`, found: `0x${have}` };
+  }
+  return { differences, ...(first === undefined ? {} : { difference: first }) };
+}

@@ -12,6 +12,9 @@ import { printable } from "../../src/core/text.ts";
 
 export const METADATA_KEY = "__metadata__";
 
+/** As in the reference implementation. Only values of unknown keys can be nested so. */
+const MAX_DEPTH = 127;
+
 /** begin..end are offsets in the data section until the layout is checked, then in the file. */
 export interface ParsedTensor {
   readonly name: string;
@@ -40,7 +43,7 @@ export function parseHeaderJson(
   label: string,
   options: HeaderOptions,
 ): ParsedHeader {
-  const cursor = new JsonCursor(bytes);
+  const cursor = new JsonCursor(bytes, { maxDepth: MAX_DEPTH });
   if (cursor.atEnd()) throw new JsonError("type", 0, "the header is empty, not an object");
   requireKind(cursor, "object", "the header");
   const reader = new EntryReader(cursor, label, options);

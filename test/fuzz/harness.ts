@@ -44,6 +44,7 @@ export interface FuzzReport {
 
 const SLOWEST_MS = 1000;
 const SEED_STRIDE = 2 ** 32;
+const FAILURE_STACK = 30;
 
 /** Throws an Error that says what was not kept and how to replay it. */
 export function fuzz<Input extends FuzzInput>(options: FuzzOptions<Input>): FuzzReport {
@@ -54,16 +55,18 @@ export function fuzz<Input extends FuzzInput>(options: FuzzOptions<Input>): Fuzz
   let rssAfterWarmUp = 0;
   const warmUp = Math.floor(count / 10);
   const start = performance.now();
-  for (let index = 0; index < count; index++) {
-    if (index === warmUp) rssAfterWarmUp = process.memoryUsage.rss();
-    const input = options.generate(createRandom((options.seed ?? 0) * SEED_STRIDE + index));
-    const began = performance.now();
-    const code = outcome(options, input, index);
-    const elapsedMs = performance.now() - began;
-    if (elapsedMs > slowestMs) slowestMs = checkedTime(options, input, index, elapsedMs);
-    if (code === undefined) accepted++;
-    else byCode.set(code, (byCode.get(code) ?? 0) + 1);
-  }
+  withoutStacks(() => {
+    for (let index = 0; index < count; index++) {
+      if (index === warmUp) rssAfterWarmUp = process.memoryUsage.rss();
+      const input = options.generate(createRandom((options.seed ?? 0) * SEED_STRIDE + index));
+      const began = performance.now();
+      const code = outcome(options, input, index);
+      const elapsedMs = performance.now() - began;
+      if (elapsedMs > slowestMs) slowestMs = checkedTime(options, input, index, elapsedMs);
+      if (code === undefined) accepted++;
+      else byCode.set(code, (byCode.get(code) ?? 0) + 1);
+    }
+  });
   const report: FuzzReport = {
     count,
     accepted,
@@ -75,6 +78,29 @@ export function fuzz<Input extends FuzzInput>(options: FuzzOptions<Input>): Fuzz
   };
   checkReport(options, report);
   return report;
+}
+
+/** A line for the log of a run. */
+export function fuzzSummary(name: string, report: FuzzReport): string {
+  const share = (part: number) => `${(100 * part).toFixed(1)} %`;
+  const codes = [...report.byCode].sort(([, a], [, b]) => b - a).map(([code, n]) => `${code} ${n}`);
+  return [
+    `fuzz ${name}: ${report.count} inputs, ${report.inputsPerSecond} a second`,
+    `${share(report.past)} past the header, ${share(report.accepted / report.count)} accepted`,
+    `slowest ${report.slowestMs.toFixed(0)} ms, memory +${(report.growthBytes / 2 ** 20).toFixed(0)} MiB`,
+    codes.join(" "),
+  ].join("; ");
+}
+
+/** Stack traces would be most of the time of a rejection; what fails here is run again with one. */
+function withoutStacks(run: () => void): void {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    run();
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
 }
 
 /** How many times the ordinary count is asked for (SPINFER_FUZZ). */
@@ -95,15 +121,21 @@ function outcome<Input extends FuzzInput>(
     options.parse(input);
     return undefined;
   } catch (thrown) {
-    if (thrown instanceof SpInferError) {
-      if (options.codes.includes(thrown.code)) return thrown.code;
-      throw new Error(`${replay(options, input, index)}: unexpected code ${thrown.code}`, {
-        cause: thrown,
-      });
-    }
-    throw new Error(`${replay(options, input, index)}: an untyped error: ${String(thrown)}`, {
-      cause: thrown,
-    });
+    if (thrown instanceof SpInferError && options.codes.includes(thrown.code)) return thrown.code;
+    const what =
+      thrown instanceof SpInferError
+        ? `unexpected code ${thrown.code}`
+        : `an untyped error: ${String(thrown)}`;
+    Error.stackTraceLimit = FAILURE_STACK;
+    throw new Error(`${replay(options, input, index)}: ${what}`, { cause: again(options, input) });
+  }
+}
+
+function again<Input extends FuzzInput>(options: FuzzOptions<Input>, input: Input): unknown {
+  try {
+    return options.parse(input);
+  } catch (thrown) {
+    return thrown;
   }
 }
 

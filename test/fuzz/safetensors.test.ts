@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/core/limits.ts";
 import { parseFile } from "../helpers/safetensorsFile.ts";
-import { fuzz, fuzzFactor } from "./harness.ts";
+import { fuzz, fuzzFactor, fuzzSummary } from "./harness.ts";
 import { safetensorsInput } from "./safetensorsInputs.ts";
 
 /** Low enough that small files reach them. */
@@ -47,7 +47,7 @@ test(
         "E_LIMIT_TENSORS",
       ],
     });
-    console.info(report);
+    console.info(fuzzSummary("safetensors", report));
     expect(report.count).toBeGreaterThanOrEqual(1_000_000);
     expect(report.accepted).toBeGreaterThan(0);
   },

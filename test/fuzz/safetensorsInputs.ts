@@ -118,17 +118,28 @@ const OTHER_KINDS: readonly string[] = [
   "GGUF\x03\x00\x00\x00",
 ];
 
-/** A file that is well-formed in about a third of all cases, and nearly so in most. */
+/** Bytes that tell by their value where they come from. */
+const DATA = Uint8Array.from({ length: 4096 }, (_, i) => (i * 167 + (i >> 8)) & 0xff);
+
+/** A file with one or two fields changed, in three of ten cases with none. */
 export function safetensorsInput(random: Random): Uint8Array {
+  return random.chance(0.3)
+    ? damaged(written(wellFormed(random)), random)
+    : safetensorsMutant(random);
+}
+
+/** A file with one or two fields changed; some changes leave it well-formed. */
+export function safetensorsMutant(random: Random): Uint8Array {
   if (random.chance(0.01)) return Buffer.from(random.pick(OTHER_KINDS), "latin1");
   const draft = wellFormed(random);
-  if (random.chance(0.7)) {
-    const changes = random.chance(0.7) ? 1 : 2;
-    for (let i = 0; i < changes; i++) random.pick(CHANGES)(draft);
-  }
-  const file = written(draft);
-  if (random.chance(0.9)) return file;
-  return random.pick(DAMAGES)(file, random);
+  const changes = random.chance(0.7) ? 1 : 2;
+  for (let i = 0; i < changes; i++) random.pick(CHANGES)(draft);
+  return damaged(written(draft), random);
+}
+
+/** Once in ten times, the bytes too are changed. */
+function damaged(file: Uint8Array, random: Random): Uint8Array {
+  return random.chance(0.1) ? random.pick(DAMAGES)(file, random) : file;
 }
 
 function wellFormed(random: Random): Draft {
@@ -170,7 +181,7 @@ function written(draft: Draft): Uint8Array {
   );
   if (draft.metadata !== undefined) members.unshift(`"__metadata__":${draft.metadata}`);
   const text = draft.text ?? `${draft.before}{${members.join(",")}}${draft.behind}`;
-  return rawSafetensors(text, draft.dataBytes, draft.headerLength);
+  return rawSafetensors(text, DATA.subarray(0, draft.dataBytes), draft.headerLength);
 }
 
 type Change = (draft: Draft) => void;

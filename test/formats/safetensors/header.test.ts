@@ -187,7 +187,8 @@ describe("the text of the header", () => {
     ["an unknown escape", '{"\\x":1}', "an escape JSON does not have"],
     ["a short unicode escape", '{"\\u12":1}', "four hexadecimal digits"],
     ["a string without end", '{"a', "a string is not closed"],
-    ["deep nesting", `{"a":{"x":${"[".repeat(100)}`, "more than 64 levels"],
+    ["a number out of range", '{"a":{"x":1e999}}', "a number is out of range"],
+    ["deep nesting", `{"a":{"x":${"[".repeat(200)}`, "more than 127 levels"],
   ])("refuses %s", (_, header, reason) =>
     expectRefused(rawSafetensors(header), "E_ST_JSON", reason),
   );

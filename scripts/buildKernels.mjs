@@ -86,6 +86,7 @@ function buildLibrary() {
   const objects = sourcesIn("src").map((name) => compile("src", name));
   const library = join(out, "libspinfer.so");
   const flags = ["-shared", "-cudart", "static", "-Xlinker", "--exclude-libs,ALL"];
+  flags.push("-Xcompiler", "-static-libstdc++,-static-libgcc"); // libc and libm alone remain
   run("nvcc", [...flags, ...objects, "-o", library, "-ldl", "-lpthread", "-lrt"]);
   return objects;
 }

@@ -26,8 +26,11 @@ struct Shape {
 
 // A value in [0.25, 4) of either sign, never zero: every bit of the mantissa random.
 inline uint16_t random_value(Random& random, HalfFormat format) {
-  const double size = std::ldexp(1.0 + random.unit(), static_cast<int>(random.below(4)) - 2);
-  return double_to_half(random.next() & 1 ? size : -size, format);
+  const uint64_t bits = random.next();
+  const uint32_t bias = (1u << (format.exponent_bits - 1)) - 1;
+  const uint32_t exponent = bias - 2 + (bits >> 32 & 3);
+  return static_cast<uint16_t>((bits >> 48 & 0x8000) | exponent << format.mantissa_bits |
+                               (bits & ((1u << format.mantissa_bits) - 1)));
 }
 
 inline void keep_exactly(Random& random, std::vector<uint8_t>& kept, uint64_t first, uint32_t count,

@@ -44,6 +44,38 @@ export function modelConfig(
   };
 }
 
+/** Settings that transformers takes as binary64 only: it refuses 30 where 30.0 is meant. */
+const FLOATS: ReadonlySet<string> = new Set([
+  "rms_norm_eps",
+  "rope_theta",
+  "rope_local_base_freq",
+  "attn_logit_softcapping",
+  "final_logit_softcapping",
+  "partial_rotary_factor",
+  "factor",
+  "low_freq_factor",
+  "high_freq_factor",
+  "beta_fast",
+  "beta_slow",
+  "long_factor",
+  "short_factor",
+]);
+
+/** The text of config.json, with floating-point settings written as such. */
+export function configText(config: ModelConfig): string {
+  // JSON.stringify cannot write 30.0, so such numbers go through it as marked texts
+  const float = (value: unknown) => (Number.isInteger(value) ? `float:${value}.0` : value);
+  const text = JSON.stringify(
+    config,
+    (key, value) => {
+      if (!FLOATS.has(key)) return value;
+      return Array.isArray(value) ? value.map(float) : float(value);
+    },
+    2,
+  );
+  return `${text.replace(/"float:(-?\d+\.0)"/g, "$1")}\n`;
+}
+
 /** Where generation begins and stops; nothing when the file does not say. */
 export function generationConfig(vocabulary: Vocabulary | undefined): readonly SideFile[] {
   const { bos, eos, pad } = vocabulary?.special ?? {};

@@ -13,7 +13,7 @@ import type { Limits } from "../../src/core/limits.ts";
 import { defineFormat, type OpenOptions } from "../defineFormat.ts";
 import type { Table } from "./architectures/defineArchitecture.ts";
 import { architectures } from "./architectures/index.ts";
-import { generationConfig, modelConfig } from "./config.ts";
+import { configText, generationConfig, modelConfig } from "./config.ts";
 import { decodeGguf } from "./decode.ts";
 import type { GgufEncoding } from "./encoding.ts";
 import { type MappedTensor, mapTensors } from "./mapTensors.ts";
@@ -59,11 +59,13 @@ async function open(files: ModelFiles, { limits, dtype }: OpenOptions): Promise<
   const { vocabulary, files: tokenizer, warnings } = tokenizerFiles(arch, metadata, sizes.context);
   checkVocabulary(vocabulary, sizes.vocab, metadata);
   const source = { arch, metadata, sizes, groups, tables: await readTables(tables) };
+  const config = modelConfig(architecture, source, vocabulary, chosen);
   return {
     label: model.label,
     format: "gguf",
     entries: tensors.map((tensor) => entryOf(tensor, chosen, limits, model.label)),
-    config: modelConfig(architecture, source, vocabulary, chosen),
+    config,
+    configText: configText(config),
     sideFiles: [...tokenizer, ...generationConfig(vocabulary)],
     tensorFiles: model.parts.map(({ name, source: { size } }) => ({ name, bytes: size })),
     warnings,

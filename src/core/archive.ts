@@ -53,6 +53,11 @@ export interface Archive {
   readonly entries: readonly TensorEntry[];
   /** config.json as it should be in an output folder (without our quantization_config), if known. */
   readonly config: ModelConfig | undefined;
+  /**
+   * The text of `config`, where the way numbers are written matters: transformers refuses 30 for
+   * some settings that are 30.0. An output edits this text instead of writing `config` anew.
+   */
+  readonly configText?: string;
   readonly sideFiles: readonly SideFile[];
   /** The files that hold tensors, with their sizes. */
   readonly tensorFiles: readonly { readonly name: string; readonly bytes: number }[];

@@ -73,7 +73,7 @@ export async function writeHfFolder(
   folder: string,
 ): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "config.json"), JSON.stringify(archive.config, null, 2));
+  writeFileSync(join(folder, "config.json"), archive.configText ?? JSON.stringify(archive.config));
   for (const { name, content } of archive.sideFiles) {
     if (content.from === "bytes") writeFileSync(join(folder, name), content.bytes);
   }

@@ -1,0 +1,122 @@
+"""Holds folders made from the GGUFs of makeModels.py against the original models, and against
+transformers' own GGUF reader where it knows the architecture. Prints JSON, an entry a model:
+
+difference    largest difference of logits to the original, as a part of the largest logit
+theirs        the same to transformers' reading of the GGUF, or why there is none
+tensors       names of tensors that are missing, too many, or (matrices) not bit for bit equal
+tokens        texts whose token ids differ from the original tokenizer's
+theirTokens   texts whose token ids differ from those of transformers' reading of the GGUF
+decoded       texts that do not come back from their tokens
+
+usage: compareModels.py FOLDER NAME_OF_THE_MADE_FOLDERS
+"""
+
+import json
+import os
+import sys
+
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+
+TEXTS = [
+    "The old lighthouse keeper counted 1234567 ships, didn't he?",
+    "tabs\tand\nnewlines\n\n\nand   runs    of spaces",
+    "naïve café Größe привет 日本語の文字 😀 👩‍👩‍👧 \U0001f680 \u0301",
+    "def f(x): return x**2 + 3.14 # a/b a\\b <html> {\"key\": null}",
+    "<|begin|>She said<think>hmm</think> I'LL GO<|end|>",
+    "<bos>one<eos>two<s>three</s>four",
+    "x",
+    "",
+]
+
+
+def logits(model, vocab, length):
+    torch.manual_seed(length)
+    with torch.no_grad():
+        return model(torch.randint(0, vocab, (2, length))).logits
+
+
+def difference(a, b, vocab):
+    """Beyond the sliding windows and the original context of the longest rotary scaling."""
+    worst = 0.0
+    for length in (40, 100):
+        expected = logits(b, vocab, length)
+        found = logits(a, vocab, length)
+        worst = max(worst, ((found - expected).abs().max() / expected.abs().max()).item())
+    return worst
+
+
+def their_model(folder):
+    """What AutoModelForCausalLM.from_pretrained(gguf_file=…) does, without accelerate."""
+    path = os.path.join(folder, "model.gguf")
+    settings = load_gguf_checkpoint(path)["config"]
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings)).eval()
+    tensors = load_gguf_checkpoint(path, return_tensors=True, model_to_load=model)["tensors"]
+    missing = model.load_state_dict(tensors, strict=False).missing_keys
+    model.tie_weights()
+    left = [name for name in missing if name != "lm_head.weight"]
+    if left:
+        raise ValueError(f"transformers leaves out {left[:3]}")
+    return model
+
+
+def differing(ours, original):
+    a, b = ours.state_dict(), original.state_dict()
+    names = set(a) ^ set(b)
+    for name in set(a) & set(b):
+        if a[name].shape != b[name].shape:
+            names.add(name)
+        elif name.endswith("norm.weight"):
+            # 1 + weight is rounded in the file
+            if (a[name] - b[name]).abs().max() > 1e-6:
+                names.add(name)
+        elif not torch.equal(a[name], b[name]):
+            names.add(name)
+    return sorted(names)
+
+
+def compare(folder, made):
+    original = AutoModelForCausalLM.from_pretrained(os.path.join(folder, "original")).eval()
+    path = os.path.join(folder, made)
+    ours, loading = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True)
+    ours = ours.eval()
+    vocab = original.config.vocab_size
+    result = {
+        "dtype": str(ours.dtype),
+        "loading": {key: len(value) for key, value in loading.items() if value},
+        "difference": difference(ours.float(), original, vocab),
+        "tensors": differing(ours, original),
+    }
+    try:
+        result["theirs"] = difference(ours, their_model(folder), vocab)
+    except Exception as error:  # whatever stops transformers is a reason
+        result["theirs"] = str(error)
+    reference = Tokenizer.from_file(os.path.join(folder, "original", "tokenizer.json"))
+    mine = AutoTokenizer.from_pretrained(path)
+    result["tokens"] = [
+        text for text in TEXTS if mine(text)["input_ids"] != reference.encode(text).ids
+    ]
+    try:
+        theirs = AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
+        result["theirTokens"] = [
+            text for text in TEXTS if mine(text)["input_ids"] != theirs(text)["input_ids"]
+        ]
+    except ValueError as error:
+        result["theirTokens"] = str(error)
+    result["decoded"] = [
+        text
+        for text in TEXTS
+        if mine.decode(mine(text, add_special_tokens=False)["input_ids"])
+        != reference.decode(reference.encode(text, add_special_tokens=False).ids, False)
+    ]
+    result["chat"] = mine.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], tokenize=False
+    )
+    return result
+
+
+folder, made = sys.argv[1:]
+names = sorted(os.listdir(folder))
+json.dump({name: compare(os.path.join(folder, name), made) for name in names}, sys.stdout)

@@ -27,14 +27,16 @@ version: 1
 # output: ./my-model-sparse
 `;
 
-const WHICH = `  # which matrices: names, globs (* and ?), "re:" regular expressions; Linear is every linear layer
+const which = (
+  change: string,
+): string => `  # which matrices: names, globs (* and ?), "re:" regular expressions; Linear is every linear layer
   # of the blocks. Embeddings, norms, biases and routers are kept, and the head unless named.
   targets: [Linear]
   ignore: []
   # other settings for some of them; a later override wins
   # overrides:
   #   - targets: ["re:.*down_proj"]
-  #     sparsity: 0.4
+  #     ${change}
   #   - targets: ["model.layers.0.*"]
   #     skip: true
 `;
@@ -44,7 +46,7 @@ prune:
   method: magnitude # drops the weights nearest to zero
   sparsity: ${sparsity} # the fraction that becomes zero
   scope: matrix # one threshold for each matrix; or row, or model
-${WHICH}`;
+${which("sparsity: 0.4")}`;
 
 const PRUNE: Readonly<Record<Preset, string>> = {
   "magnitude-50": magnitude(0.5),
@@ -53,7 +55,7 @@ const PRUNE: Readonly<Record<Preset, string>> = {
 prune:
   method: magnitude # drops the weights nearest to zero
   pattern: "2:4" # keeps 2 of every 4 consecutive inputs, which is sparsity 0.5
-${WHICH}`,
+${which('pattern: "3:4"')}`,
   convert: `
 # no prune section: the weights stay as they are
 `,

@@ -114,7 +114,7 @@ const scope = z
 const seed = z.int().min(0).max(0xffff_ffff).describe("Seed of random choices");
 const patterns = z
   .array(z.string().min(1).max(1000))
-  .max(10_000)
+  .max(5_000)
   .describe('Names, globs (* and ?), "re:" regular expressions, or "Linear"');
 
 const override = z.strictObject({
@@ -136,7 +136,7 @@ const prune = z.strictObject({
   targets: patterns.min(1).optional(),
   ignore: patterns.optional(),
   allow_empty: z.boolean().optional().describe("Do not mind targets that match nothing"),
-  overrides: z.array(override).max(10_000).optional(),
+  overrides: z.array(override).max(5_000).optional(),
 });
 
 const convert = z.strictObject({

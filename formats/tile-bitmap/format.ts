@@ -85,7 +85,7 @@ async function pairUp(
   );
   const entries: TensorEntry[] = [];
   for (const tensor of tensors) {
-    if (metas.has(tensor.name)) continue;
+    if (tensor.name.endsWith(PACKED_SUFFIX)) continue;
     const meta = metas.get(tensor.name + META_SUFFIX);
     if (meta === undefined) {
       entries.push(plainEntry(tensor));

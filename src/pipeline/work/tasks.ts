@@ -173,7 +173,7 @@ function survey(step: TensorStep, paths: Paths, state: SurveyState): { counts: F
 }
 
 /** The dense bytes of a stored tensor; everything about it is checked on the way. */
-function decodeEntry(entry: TensorEntry, paths: Paths): Uint8Array {
+export function decodeEntry(entry: TensorEntry, paths: Paths): Uint8Array {
   selectKernels();
   const stored = readExtents(entry, paths);
   if (entry.encoding === undefined) return stored[0]!;

@@ -10,7 +10,7 @@ import { z } from "zod";
 import { SpInferError } from "../src/core/errors.ts";
 import { definePruner, type Pruner } from "./definePruner.ts";
 import { modelSurvey } from "./modelSurvey.ts";
-import { dropCount, keptByPattern } from "./pattern.ts";
+import { dropCount, exactly, keptByPattern } from "./pattern.ts";
 import type { Threshold } from "./select.ts";
 
 export const SCOPES = ["matrix", "row", "model"] as const;
@@ -25,20 +25,20 @@ export const magnitude: Pruner = definePruner({
     if (pattern.kind === "n:m") {
       const { n, m } = pattern;
       return {
-        expectNonzeros: (rows, cols) => both(rows * keptByPattern(cols, n, m)),
+        expectNonzeros: (rows, cols) => exactly(rows * keptByPattern(cols, n, m)),
         prune: ({ bits, rows, cols }, { kernels }) => kernels.keepNOfM(bits, rows, cols, n, m),
       };
     }
     switch (scope) {
       case "row":
         return {
-          expectNonzeros: (rows, cols) => both(rows * (cols - dropCount(cols, sparsity))),
+          expectNonzeros: (rows, cols) => exactly(rows * (cols - dropCount(cols, sparsity))),
           prune: ({ bits, rows, cols }, { kernels }) =>
             kernels.dropLowestPerRow(bits, rows, cols, dropCount(cols, sparsity)),
         };
       case "matrix":
         return {
-          expectNonzeros: (rows, cols) => both(rows * cols - dropCount(rows * cols, sparsity)),
+          expectNonzeros: (rows, cols) => exactly(rows * cols - dropCount(rows * cols, sparsity)),
           prune: ({ bits }, { kernels }) =>
             kernels.dropLowest(bits, dropCount(bits.length, sparsity)),
         };
@@ -58,7 +58,3 @@ export const magnitude: Pruner = definePruner({
     }
   },
 });
-
-function both(count: number): { most: number; expected: number } {
-  return { most: count, expected: count };
-}

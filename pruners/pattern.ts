@@ -38,3 +38,8 @@ export function keptByPattern(cols: number, n: number, m: number): number {
 export function dropCount(count: number, sparsity: number): number {
   return Math.min(count, Math.floor(count * sparsity));
 }
+
+/** What is left where the count does not depend on the weights. */
+export function exactly(count: number): { readonly most: number; readonly expected: number } {
+  return { most: count, expected: count };
+}

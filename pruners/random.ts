@@ -4,9 +4,13 @@
  * depend on the others, on threads or on order.
  */
 import { z } from "zod";
+import { INFINITY_BITS } from "../src/core/half.ts";
 import { definePruner, type Pruner } from "./definePruner.ts";
-import { dropCount, keptByPattern } from "./pattern.ts";
-import { lowestThreshold, type WeightBits } from "./select.ts";
+import { dropCount, exactly, keptByPattern } from "./pattern.ts";
+import { keyMask, lowestThreshold, type WeightBits } from "./select.ts";
+
+/** Above every hash: NaN and infinity are the last to go, as everywhere. */
+const NEVER_BEFORE_FINITE = 2 ** 31;
 
 export const random: Pruner = definePruner({
   name: "random",
@@ -18,30 +22,26 @@ export const random: Pruner = definePruner({
   },
 
   configure({ sparsity, pattern }, { scope, seed }) {
-    const perGroup = (size: number): number =>
-      pattern.kind === "n:m" ? size - Math.min(pattern.n, size) : dropCount(size, sparsity);
-    const groupSize = (rows: number, cols: number): number => {
-      if (pattern.kind === "n:m") return pattern.m;
-      return scope === "row" ? cols : rows * cols;
-    };
+    const byPattern = pattern.kind === "n:m";
+    const dropOf = (size: number): number =>
+      byPattern ? size - Math.min(pattern.n, size) : dropCount(size, sparsity);
     return {
       expectNonzeros(rows, cols) {
-        const kept =
-          pattern.kind === "n:m"
-            ? rows * keptByPattern(cols, pattern.n, pattern.m)
-            : ((rows * cols) / groupSize(rows, cols)) *
-              (groupSize(rows, cols) - perGroup(groupSize(rows, cols)));
-        return { most: kept, expected: kept };
+        if (byPattern) return exactly(rows * keptByPattern(cols, pattern.n, pattern.m));
+        if (scope === "row") return exactly(rows * (cols - dropOf(cols)));
+        return exactly(rows * cols - dropOf(rows * cols));
       },
-      prune({ name, rows, cols, bits }) {
-        const keyOf = hashOf(seed, name);
-        const size = groupSize(rows, cols);
-        // groups never cross a row, except when the whole matrix is one
-        const span = size === rows * cols ? size : cols;
-        for (let begin = 0; begin < bits.length; begin += span) {
-          for (let at = begin; at < begin + span; at += size) {
-            const count = Math.min(size, begin + span - at);
-            dropRandom(bits, at, count, perGroup(count), keyOf);
+      prune({ name, rows, cols, dtype, bits }) {
+        const hash = hashOf(seed, name);
+        const [mask, infinity] = [keyMask(bits), INFINITY_BITS[dtype]];
+        const keyOf = (index: number): number =>
+          (bits[index]! & mask) >= infinity ? NEVER_BEFORE_FINITE : hash(index);
+        const row = byPattern || scope === "row" ? cols : rows * cols;
+        const group = byPattern ? pattern.m : row;
+        for (let begin = 0; begin < bits.length; begin += row) {
+          for (let at = begin; at < begin + row; at += group) {
+            const size = Math.min(group, begin + row - at);
+            dropRandom(bits, at, size, dropOf(size), keyOf);
           }
         }
       },
@@ -66,7 +66,7 @@ function dropRandom(
   }
 }
 
-/** A 32-bit hash of each index: FNV-1a over seed and name, then Murmur3's finaliser. */
+/** A 31-bit hash of each index: FNV-1a over seed and name, then Murmur3's finaliser. */
 function hashOf(seed: number, name: string): (index: number) => number {
   let state = (0x811c_9dc5 ^ seed) >>> 0;
   for (const byte of new TextEncoder().encode(name))
@@ -79,6 +79,6 @@ function hashOf(seed: number, name: string): (index: number) => number {
       0;
     x = Math.imul(x ^ (x >>> 16), 0x85eb_ca6b);
     x = Math.imul(x ^ (x >>> 13), 0xc2b2_ae35);
-    return (x ^ (x >>> 16)) >>> 0;
+    return (x ^ (x >>> 16)) >>> 1;
   };
 }

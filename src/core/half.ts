@@ -2,6 +2,14 @@
  * 16-bit floats: fp16 (IEEE 754 binary16) and bf16 (the upper half of binary32).
  * Casts round to nearest, ties to even, keep infinities, and keep NaNs NaN.
  */
+import type { WeightDtype } from "./dtype.ts";
+
+/** Infinity without its sign; above it are the NaNs. */
+export const INFINITY_BITS: Readonly<Record<WeightDtype, number>> = {
+  F16: 0x7c00,
+  BF16: 0x7f80,
+  F32: 0x7f80_0000,
+};
 
 const scratchFloat = new Float32Array(1);
 const scratchBits = new Uint32Array(scratchFloat.buffer);

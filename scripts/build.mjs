@@ -1,25 +1,65 @@
-/** Builds dist/: compiles with tsc and puts the files beside the code that it reads. */
+/**
+ * Builds dist/: compiles with tsc and puts the files beside the code that it reads. The new folder
+ * takes the old one's place only when it is complete.
+ */
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const ASSETS = [
-  "formats/tile-bitmap/wasm/tileBitmap.wasm",
-  "pruners/wasm/select.wasm",
-  "src/pipeline/recipe/recipe.schema.json",
-];
+const SOURCES = ["src", "formats", "pruners"];
+/** Files other than TypeScript that the code reads; the same paths under dist/. */
+const ASSET = /\.(?:wasm|schema\.json)$/;
 
-rmSync(join(ROOT, "dist"), { recursive: true, force: true });
-const tsc = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
-const { status } = spawnSync(process.execPath, [tsc, "-p", "tsconfig.build.json"], { cwd: ROOT, stdio: "inherit" });
-if (status !== 0) process.exit(status ?? 1);
-for (const asset of ASSETS) {
-  const target = join(ROOT, "dist", asset);
-  mkdirSync(dirname(target), { recursive: true });
-  copyFileSync(join(ROOT, asset), target);
+export function build() {
+  const fresh = join(ROOT, `dist.${process.pid}`);
+  const tsc = join(
+    dirname(createRequire(import.meta.url).resolve("typescript/package.json")),
+    "bin",
+    "tsc",
+  );
+  const args = [tsc, "-p", "tsconfig.build.json", "--outDir", fresh];
+  const { status } = spawnSync(process.execPath, args, { cwd: ROOT, stdio: "inherit" });
+  if (status !== 0) {
+    rmSync(fresh, { recursive: true, force: true });
+    process.exit(status ?? 1);
+  }
+  for (const asset of filesIn(SOURCES).filter((path) => ASSET.test(path))) {
+    const target = join(fresh, asset);
+    mkdirSync(dirname(target), { recursive: true });
+    copyFileSync(join(ROOT, asset), target);
+  }
+  chmodSync(join(fresh, "src/cli/main.js"), 0o755);
+  rmSync(join(ROOT, "dist"), { recursive: true, force: true });
+  renameSync(fresh, join(ROOT, "dist"));
 }
-const bin = join(ROOT, "dist/src/cli/main.js");
-if (existsSync(bin)) chmodSync(bin, 0o755);
+
+/** Builds when a source is newer than what was built. */
+export function buildIfStale() {
+  const built = join(ROOT, "dist/src/index.js");
+  const newest = Math.max(...filesIn(SOURCES).map((path) => statSync(join(ROOT, path)).mtimeMs));
+  if (!existsSync(built) || statSync(built).mtimeMs < newest) build();
+}
+
+/** Paths of all files in folders, relative to the repository. */
+function filesIn(folders) {
+  return folders.flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+      const path = `${folder}/${entry.name}`;
+      return entry.isDirectory() ? filesIn([path]) : [path];
+    }),
+  );
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) build();

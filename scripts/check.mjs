@@ -4,7 +4,15 @@ import { installPackages, run } from "./install.mjs";
 export function check() {
   run("npx", ["--no-install", "tsc", "--noEmit", "-p", "tsconfig.json"]);
   run("npx", ["--no-install", "biome", "check", "."]);
-  run("npx", ["--no-install", "depcruise", "src", "formats", "pruners", "--config", ".dependency-cruiser.json"]);
+  run("npx", [
+    "--no-install",
+    "depcruise",
+    "src",
+    "formats",
+    "pruners",
+    "--config",
+    ".dependency-cruiser.json",
+  ]);
   run("npx", ["--no-install", "knip"]);
 }
 

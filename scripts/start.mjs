@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
-import { installPackages, ROOT, run } from "./install.mjs";
+import { installPackages, ROOT } from "./install.mjs";
 
 const MODEL = join("models", "demo");
 const WORK = ".spinfer-demo";
@@ -13,7 +13,8 @@ const SPARSE = join(WORK, "sparse");
 const DENSE = join(WORK, "dense");
 
 installPackages();
-run(process.execPath, ["scripts/build.mjs"]);
+const { buildIfStale } = await import("./build.mjs"); // after the compiler is installed
+buildIfStale();
 rmSync(join(ROOT, WORK), { recursive: true, force: true });
 mkdirSync(join(ROOT, WORK));
 
@@ -34,7 +35,9 @@ const sizes = [MODEL, SPARSE, DENSE].map((folder) => [folder, weightBytes(folder
 const [, before] = sizes[0];
 for (const [folder, bytes] of sizes) {
   const share = `${((bytes / before) * 100).toFixed(1)} %`;
-  console.log(`  ${folder.padEnd(22)} ${String(bytes).padStart(9)} bytes of weights  ${share.padStart(7)}`);
+  console.log(
+    `  ${folder.padEnd(22)} ${String(bytes).padStart(9)} bytes of weights  ${share.padStart(7)}`,
+  );
 }
 console.log(`
 Next:

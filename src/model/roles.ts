@@ -48,7 +48,7 @@ const BLOCK_NUMBER = /^\d{1,6}$/;
 
 const HEAD = /^(?:embed_out|output|output_projection|score|classifier|qa_outputs)$|head/;
 const EMBEDDING = /embed|^w[tp]e$|^emb$|^shared$/;
-const NORM = /norm|^ln(?:\d|_|$)/;
+const NORM = /norm|(?:^|_)ln(?:\d|_|$)/;
 const ROUTER = /^(?:\w*router\w*|shared_expert_gate)$/;
 
 /** Models whose matrices are stored inputs × outputs (transformers' Conv1D). */

@@ -12,6 +12,7 @@ import type { ErrorCode } from "../../src/core/errorCodes.ts";
 import { SpInferError } from "../../src/core/errors.ts";
 import { JsonError, type JsonFault } from "../../src/core/jsonError.ts";
 import type { Limits } from "../../src/core/limits.ts";
+import { printable } from "../../src/core/text.ts";
 import { type HeaderOptions, type ParsedHeader, parseHeaderJson } from "./headerJson.ts";
 import { checkLayout } from "./layout.ts";
 
@@ -184,7 +185,7 @@ function headerWarnings({ metadata, unknownKeys }: ParsedHeader, label: string):
     warnings.push(`${label}: __metadata__ does not say "format"; some loaders refuse such a file`);
   }
   if (unknownKeys.count > 0) {
-    const first = `first in tensor ${JSON.stringify(unknownKeys.first)}`;
+    const first = `first in tensor "${printable(unknownKeys.first ?? "", 100)}"`;
     warnings.push(
       `${label}: ${unknownKeys.count} unknown keys in the header are ignored, ${first}`,
     );

@@ -50,11 +50,12 @@ export function parseHeaderJson(
   const tensors: ParsedTensor[] = [];
   const names = new Set<string>();
   let metadata: Map<string, string> | undefined;
+  let keys = 0;
   cursor.object((key, offset) => {
-    if (names.has(key)) {
+    names.add(key);
+    if (names.size !== ++keys) {
       throw new JsonError("duplicate", offset, `"${printable(key)}" is there twice`);
     }
-    names.add(key);
     if (key === METADATA_KEY) {
       metadata = readMetadata(cursor);
       return;

@@ -121,10 +121,11 @@ export function writeSafetensors(
   }
   const textBytes = Buffer.byteLength(headerText(placed, metadata));
   const reserved = Math.ceil(textBytes / HEADER_ALIGN) * HEADER_ALIGN;
-  return Buffer.concat([
-    encodeHeader(placed, metadata, reserved),
-    ...ordered.map(({ bytes }) => bytes),
-  ]);
+  const header = encodeHeader(placed, metadata, reserved);
+  const file = new Uint8Array(header.length + end);
+  file.set(header);
+  for (const [i, { bytes }] of ordered.entries()) file.set(bytes, header.length + placed[i]!.begin);
+  return file;
 }
 
 /** `__metadata__` first, with the "format" that loaders look for, then the tensors as given. */

@@ -4,6 +4,7 @@
  */
 import { JsonCursor } from "./jsonCursor.ts";
 import { JsonError } from "./jsonError.ts";
+import { printable } from "./text.ts";
 
 /**
  * The text of the object in `bytes` with each key of `changes` set to its value, or taken away
@@ -39,7 +40,7 @@ function topLevel(bytes: Uint8Array): {
   let last = 0;
   cursor.object((key, keyOffset) => {
     if (members.has(key)) {
-      throw new JsonError("duplicate", keyOffset, `key ${JSON.stringify(key)} is there twice`);
+      throw new JsonError("duplicate", keyOffset, `key "${printable(key, 80)}" is there twice`);
     }
     first ??= keyOffset;
     cursor.skip();

@@ -7,6 +7,7 @@
  */
 import { type CursorOptions, JsonCursor } from "./jsonCursor.ts";
 import { JsonError } from "./jsonError.ts";
+import { printable } from "./text.ts";
 
 /** A number that is not a safe integer written plainly. */
 export class JsonNumber {
@@ -63,7 +64,7 @@ function readObject(cursor: JsonCursor): Map<string, JsonValue> {
   const members = new Map<string, JsonValue>();
   cursor.object((key, offset) => {
     if (members.has(key)) {
-      throw new JsonError("duplicate", offset, `key ${JSON.stringify(key)} is there twice`);
+      throw new JsonError("duplicate", offset, `key "${printable(key, 80)}" is there twice`);
     }
     members.set(key, readValue(cursor));
   });

@@ -56,8 +56,9 @@ export function memoryFiles(
 ): ModelFiles {
   const files = new Map(
     Object.entries(contents).map(([name, content]) => {
-      if (content instanceof Uint8Array) return [name, content];
-      return [name, Buffer.from(typeof content === "string" ? content : JSON.stringify(content))];
+      if (content instanceof Uint8Array) return [name, new Uint8Array(content)];
+      const text = typeof content === "string" ? content : JSON.stringify(content);
+      return [name, new TextEncoder().encode(text)];
     }),
   );
   return {

@@ -5,6 +5,7 @@ import { openSafetensorsFiles } from "../../../formats/safetensors/open.ts";
 import type { ByteSource } from "../../../src/core/byteSource.ts";
 import { DTYPE_BITS, type Dtype } from "../../../src/core/dtype.ts";
 import { DEFAULT_LIMITS, parseLimits } from "../../../src/core/limits.ts";
+import { processorMs } from "../../helpers/processorTime.ts";
 import {
   memoryFiles,
   parseFile,
@@ -282,14 +283,21 @@ describe("the layout", () => {
     expectRefused(rawSafetensors(header, bytes), "E_ST_OFFSETS", reason),
   );
 
-  it("ST-14 a million tensors on one range are refused in under 2 s", async () => {
+  it("ST-14 a million tensors on one range are refused in seconds and under 1 GiB", () => {
     const one = '{"dtype":"U8","shape":[2],"data_offsets":[0,2]}';
     const entries = Array.from({ length: 1_000_000 }, (_, i) => `"${i}":${one}`);
     const file = rawSafetensors(`{${entries.join(",")}}`, 2);
     const before = process.memoryUsage.rss();
-    const start = performance.now();
-    await expectRefused(file, "E_ST_OFFSETS", "inside the tensor before it");
-    expect(performance.now() - start).toBeLessThan(4000);
+    let error: unknown;
+    const ms = processorMs(() => {
+      try {
+        parseFile(file);
+      } catch (thrown) {
+        error = thrown;
+      }
+    });
+    expect(error).toMatchObject({ code: "E_ST_OFFSETS" });
+    expect(ms).toBeLessThan(4000);
     expect(process.memoryUsage.rss() - before).toBeLessThan(2 ** 30);
   });
 

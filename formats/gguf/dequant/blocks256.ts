@@ -2,7 +2,7 @@
  * The K types (ggml-quants.c): super-blocks of 256 weights, split into 8 groups of 32 (Q4_K, Q5_K)
  * or 16 of 16 (Q6_K), each with its own small integer scale under a common fp16 one.
  */
-import { type Dequantize, scaleAt } from "./blocks.ts";
+import { type Dequantize, scaleAt, unifyNans } from "./blocks.ts";
 
 /** 6-bit scale of group g: bytes 0…3 and 4…7 of `scales`, groups 4…7 in pieces. */
 function groupScale(source: Uint8Array, scales: number, g: number): number {
@@ -31,6 +31,7 @@ export const dequantizeQ4_K: Dequantize = (source, begin, target, count) => {
         target[to + j] = scale * ((source[q + j]! >>> shift) & 15) - min;
       }
     }
+    if (!Number.isFinite(d + dmin)) unifyNans(target, i, 256);
   }
 };
 
@@ -51,6 +52,7 @@ export const dequantizeQ5_K: Dequantize = (source, begin, target, count) => {
         target[to + j] = scale * (low | (((source[high + j]! >>> g) & 1) << 4)) - min;
       }
     }
+    if (!Number.isFinite(d + dmin)) unifyNans(target, i, 256);
   }
 };
 
@@ -77,5 +79,6 @@ export const dequantizeQ6_K: Dequantize = (source, begin, target, count) => {
         target[to + j] = d * signed[scales + (j >>> 4)]! * (q - 32);
       }
     }
+    if (!Number.isFinite(d)) unifyNans(target, i, 256);
   }
 };

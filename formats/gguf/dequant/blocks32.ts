@@ -3,7 +3,7 @@
  * Q5 the fifth bits as one u32, then the low bits: 16 bytes with weight i in the low half of
  * byte i and weight 16 + i in the high half, or for Q8_0 a signed byte a weight.
  */
-import { type Dequantize, scaleAt } from "./blocks.ts";
+import { type Dequantize, scaleAt, unifyNans } from "./blocks.ts";
 
 /** 34 bytes: d, 32 × i8. Value d·q. */
 export const dequantizeQ8_0: Dequantize = (source, begin, target, count) => {
@@ -12,6 +12,7 @@ export const dequantizeQ8_0: Dequantize = (source, begin, target, count) => {
     const d = scaleAt(source, at);
     const q = at + 2;
     for (let j = 0; j < 32; j++) target[i + j] = d * signed[q + j]!;
+    if (!Number.isFinite(d)) unifyNans(target, i, 32);
   }
 };
 
@@ -24,6 +25,7 @@ export const dequantizeQ4_0: Dequantize = (source, begin, target, count) => {
       target[i + j] = d * ((pair & 15) - 8);
       target[i + 16 + j] = d * ((pair >>> 4) - 8);
     }
+    if (!Number.isFinite(d)) unifyNans(target, i, 32);
   }
 };
 
@@ -37,6 +39,7 @@ export const dequantizeQ4_1: Dequantize = (source, begin, target, count) => {
       target[i + j] = d * (pair & 15) + m;
       target[i + 16 + j] = d * (pair >>> 4) + m;
     }
+    if (!Number.isFinite(d + m)) unifyNans(target, i, 32);
   }
 };
 
@@ -55,6 +58,7 @@ export const dequantizeQ5_0: Dequantize = (source, begin, target, count) => {
       target[i + j] = d * (((pair & 15) | (((high >>> j) & 1) << 4)) - 16);
       target[i + 16 + j] = d * (((pair >>> 4) | (((high >>> (j + 16)) & 1) << 4)) - 16);
     }
+    if (!Number.isFinite(d)) unifyNans(target, i, 32);
   }
 };
 
@@ -69,5 +73,6 @@ export const dequantizeQ5_1: Dequantize = (source, begin, target, count) => {
       target[i + j] = d * ((pair & 15) | (((high >>> j) & 1) << 4)) + m;
       target[i + 16 + j] = d * ((pair >>> 4) | (((high >>> (j + 16)) & 1) << 4)) + m;
     }
+    if (!Number.isFinite(d + m)) unifyNans(target, i, 32);
   }
 };

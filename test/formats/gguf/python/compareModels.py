@@ -6,9 +6,10 @@ theirs        the same to transformers' reading of the GGUF, or why there is non
 tensors       names of tensors that are missing, too many, or (matrices) not bit for bit equal
 tokens        texts whose token ids differ from the original tokenizer's
 theirTokens   texts whose token ids differ from those of transformers' reading of the GGUF
-decoded       texts that do not come back from their tokens
+decoded       texts that come back from their tokens otherwise than from the original tokenizer
+own           dtype, loading and difference of the folder in the file's own 16-bit type
 
-usage: compareModels.py FOLDER NAME_OF_THE_MADE_FOLDERS
+usage: compareModels.py FOLDER, with FOLDER/NAME/F32 and FOLDER/NAME/own made from each GGUF
 """
 
 import json
@@ -77,20 +78,27 @@ def differing(ours, original):
     return sorted(names)
 
 
-def compare(folder, made):
-    original = AutoModelForCausalLM.from_pretrained(os.path.join(folder, "original")).eval()
-    path = os.path.join(folder, made)
-    ours, loading = AutoModelForCausalLM.from_pretrained(path, output_loading_info=True)
+def compare_weights(folder, made, original):
+    ours, loading = AutoModelForCausalLM.from_pretrained(
+        os.path.join(folder, made), output_loading_info=True
+    )
     ours = ours.eval()
     vocab = original.config.vocab_size
-    result = {
+    return ours, {
         "dtype": str(ours.dtype),
         "loading": {key: len(value) for key, value in loading.items() if value},
         "difference": difference(ours.float(), original, vocab),
-        "tensors": differing(ours, original),
     }
+
+
+def compare(folder):
+    original = AutoModelForCausalLM.from_pretrained(os.path.join(folder, "original")).eval()
+    path = os.path.join(folder, "F32")
+    ours, result = compare_weights(folder, "F32", original)
+    result["tensors"] = differing(ours, original)
+    result["own"] = compare_weights(folder, "own", original)[1]
     try:
-        result["theirs"] = difference(ours, their_model(folder), vocab)
+        result["theirs"] = difference(ours, their_model(folder), original.config.vocab_size)
     except Exception as error:  # whatever stops transformers is a reason
         result["theirs"] = str(error)
     reference = Tokenizer.from_file(os.path.join(folder, "original", "tokenizer.json"))
@@ -117,6 +125,8 @@ def compare(folder, made):
     return result
 
 
-folder, made = sys.argv[1:]
+# small matrices: threads only wait for each other
+torch.set_num_threads(1)
+folder = sys.argv[1]
 names = sorted(os.listdir(folder))
-json.dump({name: compare(os.path.join(folder, name), made) for name in names}, sys.stdout)
+json.dump({name: compare(os.path.join(folder, name)) for name in names}, sys.stdout)

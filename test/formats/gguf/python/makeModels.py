@@ -258,4 +258,6 @@ def main(folder):
 
 
 if __name__ == "__main__":
+    # small matrices: threads only wait for each other
+    torch.set_num_threads(1)
     main(sys.argv[1])

@@ -8,6 +8,7 @@
 import { isUtf8 } from "node:buffer";
 import { JsonError } from "./jsonError.ts";
 import { decodeEscapes } from "./jsonEscapes.ts";
+import { isDigit, numberEnd } from "./jsonNumber.ts";
 import { printable } from "./text.ts";
 import { firstBadByte } from "./utf8.ts";
 
@@ -18,12 +19,10 @@ const LINE_FEED = 0x0a;
 const RETURN = 0x0d;
 const SPACE = 0x20;
 const QUOTE = 0x22;
-const PLUS = 0x2b;
 const COMMA = 0x2c;
 const MINUS = 0x2d;
 const POINT = 0x2e;
 const ZERO = 0x30;
-const NINE = 0x39;
 const COLON = 0x3a;
 const OPEN_LIST = 0x5b;
 const BACKSLASH = 0x5c;
@@ -83,7 +82,7 @@ export class JsonCursor {
       case MINUS:
         return "number";
       default:
-        if (this.#digitAt(this.position) || this.#wordAt(this.#words) !== undefined) {
+        if (isDigit(this.#bytes[this.position]) || this.#wordAt(this.#words) !== undefined) {
           return "number";
         }
         throw this.unexpected("a value");
@@ -190,23 +189,7 @@ export class JsonCursor {
       this.position += word.length;
       return word;
     }
-    if (this.#bytes[this.position] === MINUS) this.position++;
-    if (this.#bytes[this.position] === ZERO) this.position++;
-    else this.#digits();
-    if (this.#digitAt(this.position)) {
-      throw new JsonError("syntax", begin, "a number begins with a needless zero");
-    }
-    if (this.#bytes[this.position] === POINT) {
-      this.position++;
-      this.#digits();
-    }
-    const letter = this.#bytes[this.position];
-    if (letter === 0x65 || letter === 0x45) {
-      this.position++;
-      const sign = this.#bytes[this.position];
-      if (sign === PLUS || sign === MINUS) this.position++;
-      this.#digits();
-    }
+    this.position = numberEnd(this.#bytes, begin);
     return this.#bytes.toString("latin1", begin, this.position);
   }
 
@@ -296,16 +279,6 @@ export class JsonCursor {
       at++;
     }
     this.position = at;
-  }
-
-  #digitAt(at: number): boolean {
-    const byte = this.#bytes[at];
-    return byte !== undefined && byte >= ZERO && byte <= NINE;
-  }
-
-  #digits(): void {
-    if (!this.#digitAt(this.position)) throw this.unexpected("a digit");
-    while (this.#digitAt(this.position)) this.position++;
   }
 
   #wordAt(words: readonly string[]): string | undefined {

@@ -141,7 +141,7 @@ describe("parseStrictJson", () => {
   it("reads 20 MB of nested text in under 5 s", () => {
     const text = bytesOf(`[${'{"a":[1,2.5,"x",null],"b":"\\u00e9"},'.repeat(550_000)}0]`);
     expect(processorMs(() => parseStrictJson(text))).toBeLessThan(5000);
-  });
+  }, 60_000);
 });
 
 describe("JsonCursor", () => {

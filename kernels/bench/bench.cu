@@ -118,19 +118,24 @@ spinfer_matrix copy_of(const Weights& w, int copy) {
   return matrix;
 }
 
+// The table's choices first: without and with overlap.
 std::vector<Measured> geometries_for(const Weights& w, uint32_t n, bool all) {
-  Measured chosen{};
-  must(spinfer_choose_geometry(&w.matrix, n, &chosen.geometry), "choose_geometry");
-  chosen.is_table_choice = true;
-  std::vector<Measured> list{chosen};
-  if (!all) return list;
+  std::vector<Measured> list(2);
+  must(spinfer_choose_geometry(&w.matrix, n, 0, &list[0].geometry), "choose_geometry");
+  must(spinfer_choose_geometry(&w.matrix, n, SPINFER_OVERLAP, &list[1].geometry),
+       "choose_geometry");
+  const auto is_listed = [&](const spinfer_geometry& geometry) {
+    return std::any_of(list.begin(), list.end(), [&](const Measured& m) {
+      return std::memcmp(&m.geometry, &geometry, sizeof geometry) == 0;
+    });
+  };
   Measured other{};
-  for (int i = 0; spinfer_list_geometry(i, &other.geometry) == SPINFER_OK; ++i) {
+  for (int i = 0; all && spinfer_list_geometry(i, &other.geometry) == SPINFER_OK; ++i) {
     for (const int round_robin : {0, 1}) {
       other.geometry.round_robin = round_robin;
-      if (std::memcmp(&other.geometry, &chosen.geometry, sizeof other.geometry) != 0) {
-        list.push_back(other);
-      }
+      const uint32_t tokens = static_cast<uint32_t>(other.geometry.tokens);
+      const bool fits = tokens < 2 * n || tokens == 8;
+      if (fits && 4 * tokens >= n && !is_listed(other.geometry)) list.push_back(other);
     }
   }
   return list;

@@ -34,13 +34,6 @@ double ratio(const Cell& cell, const Timing& timing) { return cell.dense.best_us
 
 }  // namespace
 
-const Measured& Cell::choice() const {
-  for (const Measured& m : measured) {
-    if (m.is_table_choice) return m;
-  }
-  return measured.front();
-}
-
 const Measured& Cell::best() const {
   return *std::min_element(
       measured.begin(), measured.end(),
@@ -49,7 +42,7 @@ const Measured& Cell::best() const {
 
 std::string name_of(const spinfer_geometry& g) {
   char text[80];
-  std::snprintf(text, sizeof text, "w%ds%do%dc%d%s%s", g.warps, g.stages, g.blocks_per_sm,
+  std::snprintf(text, sizeof text, "t%dw%ds%do%dc%d%s%s", g.tokens, g.warps, g.stages, g.blocks_per_sm,
                 g.cluster, g.round_robin ? "r" : "", g.bulk ? "" : " async");
   return text;
 }
@@ -78,21 +71,20 @@ void write_markdown(std::FILE* file, const std::string& machine, const std::vect
                "--- | --- |\n");
   std::map<std::pair<uint32_t, int>, std::array<Mean, 4>> means;
   for (const Cell& cell : cells) {
-    const Measured& m = cell.choice();
     const double limit = cell.stream.us > 0 ? ratio(cell, cell.stream) : 0;
     std::fprintf(file,
                  "| %ux%u | %u | %d | %s | %.2f (%.2f / %.2f, %d)%s | %.2f | %.1f | %.0f | %.2f | "
                  "%.2f | %.2f | %.0f | %s | %.2f | %s |\n",
                  cell.shape.rows, cell.shape.cols, cell.n, cell.percent, name_of(cell.pattern),
                  cell.dense.best_us(), cell.dense.lt.us, cell.dense.gemm.us,
-                 cell.dense.heuristics, cell.dense.note.c_str(), m.alone.us, 100 * m.alone.spread,
-                 cell.sparse_bytes / m.alone.us / 1e3, ratio(cell, m.alone),
-                 ratio(cell, m.overlapped), limit,
-                 limit > 0 ? 100 * cell.stream.us / m.alone.us : 0, name_of(m.geometry).c_str(),
+                 cell.dense.heuristics, cell.dense.note.c_str(), cell.alone().us, 100 * cell.alone().spread,
+                 cell.sparse_bytes / cell.alone().us / 1e3, ratio(cell, cell.alone()),
+                 ratio(cell, cell.overlapped()), limit,
+                 limit > 0 ? 100 * cell.stream.us / cell.alone().us : 0, name_of(cell.measured[0].geometry).c_str(),
                  ratio(cell, cell.best().alone), name_of(cell.best().geometry).c_str());
     std::array<Mean, 4>& mean = means[{cell.n, cell.percent}];
-    mean[0].add(ratio(cell, m.alone));
-    mean[1].add(ratio(cell, m.overlapped));
+    mean[0].add(ratio(cell, cell.alone()));
+    mean[1].add(ratio(cell, cell.overlapped()));
     mean[2].add(limit > 0 ? limit : 1);
     mean[3].add(ratio(cell, cell.best().alone));
   }
@@ -123,11 +115,10 @@ void write_json(std::FILE* file, const std::string& machine, const std::vector<C
     for (size_t j = 0; j < cell.measured.size(); ++j) {
       const Measured& m = cell.measured[j];
       std::fprintf(file,
-                   "%s{\"geometry\": \"%s\", \"chosen\": %s, \"us\": %.3f, \"spread\": %.4f, "
+                   "%s{\"geometry\": \"%s\", \"us\": %.3f, \"spread\": %.4f, "
                    "\"overlappedUs\": %.3f}",
                    j > 0 ? ", " : "", name_of(m.geometry).c_str(),
-                   m.is_table_choice ? "true" : "false", m.alone.us, m.alone.spread,
-                   m.overlapped.us);
+                   m.alone.us, m.alone.spread, m.overlapped.us);
     }
     std::fprintf(file, "]}");
   }

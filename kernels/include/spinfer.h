@@ -58,6 +58,7 @@ typedef struct {
 
 /* How a product is cut up. From spinfer_choose_geometry(); or one of the list, to measure it. */
 typedef struct {
+  int32_t tokens;        /* rows of x that a block handles at once: 8, 16 or 32 */
   int32_t warps;         /* of a block; they share the columns of one strip */
   int32_t stages;        /* chunks in flight a warp */
   int32_t blocks_per_sm; /* what registers were bounded for */
@@ -96,9 +97,10 @@ SPINFER_API spinfer_status spinfer_validate(const void* meta, uint64_t meta_byte
 SPINFER_API spinfer_status spinfer_host_encoded_bytes(const uint16_t* dense, uint32_t rows,
                                                       uint32_t cols, uint64_t* meta_bytes,
                                                       uint64_t* payload_bytes);
-/* Encodes 16-bit values, bit for bit; a value is stored when its bits are not all zero. */
+/* Encodes 16-bit values, bit for bit; a value is stored when its bits are not all zero. flags: those
+ * of the header (1: the dense tensor of the checkpoint is [cols, rows]). */
 SPINFER_API spinfer_status spinfer_host_encode(const uint16_t* dense, uint32_t rows, uint32_t cols,
-                                               uint8_t value_dtype, void* meta,
+                                               uint8_t value_dtype, uint8_t flags, void* meta,
                                                uint64_t meta_bytes, void* payload,
                                                uint64_t payload_bytes);
 /* Decodes a validated container to dense [rows, cols]. */
@@ -112,9 +114,10 @@ SPINFER_API spinfer_status spinfer_host_spmm(const spinfer_meta* meta, const uin
 
 /* ---- Device ---- */
 
-/* The geometry that the built-in table gives this shape on the current device. */
+/* The geometry that the built-in table gives this shape on the current device; flags as for
+ * spinfer_spmm(). */
 SPINFER_API spinfer_status spinfer_choose_geometry(const spinfer_matrix* w, uint32_t n,
-                                                   spinfer_geometry* out);
+                                                   uint32_t flags, spinfer_geometry* out);
 /* The index-th geometry of this build; SPINFER_BAD_ARGUMENT past the last one. */
 SPINFER_API spinfer_status spinfer_list_geometry(int32_t index, spinfer_geometry* out);
 

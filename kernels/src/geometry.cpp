@@ -7,42 +7,73 @@
 namespace spinfer {
 namespace {
 
-#define SPINFER_ENTRY(warps, stages, blocks, cluster, bulk) \
-  {warps, stages, blocks, cluster, 0, bulk},
-constexpr spinfer_geometry kBuilt[] = {SPINFER_EACH_GEOMETRY(SPINFER_ENTRY)};
+#define SPINFER_ENTRY(tokens, warps, stages, blocks, cluster, bulk) \
+  {tokens, warps, stages, blocks, cluster, 0, bulk},
+constexpr spinfer_geometry kBuilt[] = {SPINFER_ALL_GEOMETRIES(SPINFER_ENTRY)};
 #undef SPINFER_ENTRY
 constexpr int kBuiltCount = sizeof kBuilt / sizeof *kBuilt;
 
-// Blocks of all warps an SM in one wave: a second, short wave leaves most SMs idle.
-spinfer_geometry for_hopper(uint64_t strips, uint32_t sms) {
-  if (4 * strips <= sms) return {8, 2, 2, 4, 0, 1};
-  if (2 * strips <= sms) return {8, 2, 2, 2, 0, 1};
-  if (strips <= sms) return {16, 2, 1, 1, 0, 1};
-  if (strips <= 2 * sms) return {8, 2, 2, 1, 1, 1};
-  if (strips <= 3 * sms) return {6, 2, 3, 1, 1, 1};
-  if (strips <= 4 * sms) return {4, 2, 4, 1, 1, 1};
-  return {16, 2, 1, 1, 1, 1};
+// One row of the table: the geometry for at most so many strips an SM, in quarters.
+struct Row {
+  uint32_t quarter_strips;
+  spinfer_geometry geometry;
+};
+
+// Blocks of all warps an SM in one wave where that can be: a second, short wave idles most SMs.
+constexpr Row kFew[] = {{1, {8, 8, 2, 2, 2, 1, 1}},   {2, {8, 16, 2, 1, 2, 1, 1}},
+                        {4, {8, 16, 2, 1, 1, 1, 1}},  {8, {8, 8, 2, 2, 1, 1, 1}},
+                        {12, {8, 5, 2, 4, 1, 1, 1}},  {16, {8, 4, 2, 4, 1, 0, 1}},
+                        {~0u, {8, 4, 2, 4, 1, 1, 1}}};
+constexpr Row kFewOverlapped[] = {{2, {8, 16, 2, 1, 2, 1, 1}}, {4, {8, 16, 2, 1, 1, 1, 1}},
+                                  {8, {8, 8, 2, 2, 1, 1, 1}},  {12, {8, 6, 2, 3, 1, 1, 1}},
+                                  {16, {8, 4, 2, 4, 1, 1, 1}}, {~0u, {8, 16, 2, 1, 1, 1, 1}}};
+constexpr Row kSome[] = {{1, {16, 8, 2, 2, 2, 1, 1}},  {2, {16, 16, 2, 1, 2, 1, 1}},
+                         {4, {16, 16, 2, 1, 1, 1, 1}}, {8, {16, 8, 2, 2, 1, 1, 1}},
+                         {12, {16, 4, 2, 4, 1, 1, 1}}, {16, {16, 4, 2, 4, 1, 0, 1}},
+                         {~0u, {16, 4, 2, 4, 1, 1, 1}}};
+constexpr Row kSomeOverlapped[] = {{1, {16, 8, 2, 2, 4, 1, 1}},  {2, {16, 16, 2, 1, 2, 1, 1}},
+                                   {4, {16, 16, 2, 1, 1, 1, 1}}, {8, {16, 8, 2, 2, 1, 1, 1}},
+                                   {~0u, {16, 4, 2, 4, 1, 1, 1}}};
+constexpr Row kMany[] = {{1, {32, 6, 2, 2, 4, 1, 1}},  {2, {32, 12, 2, 1, 2, 1, 1}},
+                         {4, {32, 12, 2, 1, 1, 1, 1}}, {8, {32, 6, 2, 2, 1, 1, 1}},
+                         {12, {32, 4, 2, 3, 1, 1, 1}}, {~0u, {32, 12, 2, 1, 1, 1, 1}}};
+
+const Row* table_for(const Problem& problem) {
+  if (problem.n <= 8) return problem.overlap ? kFewOverlapped : kFew;
+  if (problem.n <= 16) return problem.overlap ? kSomeOverlapped : kSome;
+  return kMany;
 }
 
 }  // namespace
 
 spinfer_geometry choose_geometry(const Problem& problem, uint32_t sms, bool bulk_copies) {
-  if (!bulk_copies) return {8, 2, 1, 1, 1, 0};
-  const uint32_t tokens = 8 * tiles_of(problem.n);
+  const Row* row = table_for(problem);
+  const uint32_t tokens = static_cast<uint32_t>(row->geometry.tokens);
+  if (!bulk_copies) return {static_cast<int32_t>(tokens), 8, 2, 1, 1, 1, 0};
   const uint64_t groups = (problem.n + tokens - 1) / tokens;
-  return for_hopper(grid_of(problem.rows, problem.cols).strips * groups, sms);
+  const uint64_t strips = grid_of(problem.rows, problem.cols).strips * groups;
+  while (row->quarter_strips != ~0u && 4 * strips > static_cast<uint64_t>(row->quarter_strips) * sms) {
+    ++row;
+  }
+  return row->geometry;
 }
 
 int find_geometry(const spinfer_geometry& geometry) {
   for (int i = 0; i < kBuiltCount; ++i) {
     const spinfer_geometry& built = kBuilt[i];
-    if (built.warps == geometry.warps && built.stages == geometry.stages &&
-        built.blocks_per_sm == geometry.blocks_per_sm && built.cluster == geometry.cluster &&
-        built.bulk == geometry.bulk) {
+    if (built.tokens == geometry.tokens && built.warps == geometry.warps &&
+        built.stages == geometry.stages && built.blocks_per_sm == geometry.blocks_per_sm &&
+        built.cluster == geometry.cluster && built.bulk == geometry.bulk) {
       return i;
     }
   }
   return -1;
+}
+
+int first_with_tokens(int tokens) {
+  int i = 0;
+  while (kBuilt[i].tokens != tokens) ++i;
+  return i;
 }
 
 }  // namespace spinfer

@@ -71,14 +71,19 @@ void write(uint8_t* out, uint32_t at, T value) {
   std::memcpy(out + at, &value, sizeof value);
 }
 
-void write_header(uint8_t* meta, const Dense& dense, uint8_t dtype, uint64_t nonzeros,
+struct Kind {
+  uint8_t dtype, flags;
+};
+
+void write_header(uint8_t* meta, const Dense& dense, const Kind& kind, uint64_t nonzeros,
                   uint64_t payload_bytes, uint32_t payload_crc) {
   using namespace header;
   std::memset(meta, 0, kBytes);
   std::memcpy(meta, kMagic, 8);
   write<uint16_t>(meta, kVersionMajor, kMajor);
   write<uint16_t>(meta, kVersionMinor, kMinor);
-  write<uint8_t>(meta, kValueDtype, dtype);
+  write<uint8_t>(meta, kValueDtype, kind.dtype);
+  write<uint8_t>(meta, kFlags, kind.flags);
   write<uint8_t>(meta, kValueOrder, SPINFER_ORDER_NIBBLE_PLANES);
   write<uint32_t>(meta, kRows, dense.rows);
   write<uint32_t>(meta, kCols, dense.cols);
@@ -159,13 +164,16 @@ extern "C" spinfer_status spinfer_host_encoded_bytes(const uint16_t* dense, uint
 }
 
 extern "C" spinfer_status spinfer_host_encode(const uint16_t* dense, uint32_t rows, uint32_t cols,
-                                              uint8_t value_dtype, void* meta, uint64_t meta_bytes,
-                                              void* payload, uint64_t payload_bytes) {
+                                              uint8_t value_dtype, uint8_t flags, void* meta,
+                                              uint64_t meta_bytes, void* payload,
+                                              uint64_t payload_bytes) {
   using namespace spinfer;
   uint64_t meta_needs = 0, payload_needs = 0;
   SPINFER_REQUIRE(meta != nullptr && payload != nullptr, "spinfer_host_encode: null pointer");
   SPINFER_REQUIRE(value_dtype == SPINFER_F16 || value_dtype == SPINFER_BF16,
                   "spinfer_host_encode: value dtype %u, expected 1 or 2", value_dtype);
+  SPINFER_REQUIRE((flags & ~header::kFlagTransposed) == 0,
+                  "spinfer_host_encode: unknown flags 0x%02x", flags);
   const spinfer_status status =
       spinfer_host_encoded_bytes(dense, rows, cols, &meta_needs, &payload_needs);
   if (status != SPINFER_OK) return status;
@@ -190,7 +198,7 @@ extern "C" spinfer_status spinfer_host_encode(const uint16_t* dense, uint32_t ro
     const uint32_t end = static_cast<uint32_t>(at / kAlign);
     std::memcpy(meta_out + header::kBytes + 4 * (chunk + 1), &end, sizeof end);
   }
-  write_header(meta_out, source, value_dtype, nonzeros, at, crc32(0, out, at));
+  write_header(meta_out, source, {value_dtype, flags}, nonzeros, at, crc32(0, out, at));
   write<uint32_t>(meta_out, header::kMetaCrc, crc32(0, meta_out, meta_bytes));
   return SPINFER_OK;
 }

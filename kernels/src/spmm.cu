@@ -72,23 +72,26 @@ cudaError_t realign(const Call& call, uint16_t* to, uint32_t sms, bool overlap,
 // The longest chunk, on the 128 bytes that a place in the ring starts at.
 uint32_t stage_bytes(const spinfer_matrix& w) { return (w.max_chunk_bytes + 127) / 128 * 128; }
 
-const Launcher* launchers(const Call& call) {
-  const bool few = tiles_of(call.n) == 1;
-  if (call.w->value_dtype == SPINFER_BF16) return few ? spmm_bf16_8() : spmm_bf16_16();
-  return few ? spmm_f16_8() : spmm_f16_16();
+Launcher launcher(const Call& call, const spinfer_geometry& geometry) {
+  const bool is_bf16 = call.w->value_dtype == SPINFER_BF16;
+  const Launcher* all = geometry.tokens == 8    ? (is_bf16 ? spmm_bf16_8() : spmm_f16_8())
+                        : geometry.tokens == 16 ? (is_bf16 ? spmm_bf16_16() : spmm_f16_16())
+                                                : (is_bf16 ? spmm_bf16_32() : spmm_f16_32());
+  return all[find_geometry(geometry) - first_with_tokens(geometry.tokens)];
 }
 
 spinfer_status check_geometry(const Call& call, const spinfer_geometry& geometry,
                               const DeviceFacts& device) {
   SPINFER_REQUIRE(find_geometry(geometry) >= 0,
-                  "%s: no kernel of %d warps, %d stages, %d blocks an SM, cluster %d, bulk %d",
-                  call.name, geometry.warps, geometry.stages, geometry.blocks_per_sm,
+                  "%s: no kernel of %d tokens, %d warps, %d stages, %d blocks an SM, cluster %d, "
+                  "bulk %d",
+                  call.name, geometry.tokens, geometry.warps, geometry.stages, geometry.blocks_per_sm,
                   geometry.cluster, geometry.bulk);
   if (geometry.bulk != 0 && device.major < 9) {
     return fail(SPINFER_UNSUPPORTED, "%s: bulk copies need sm_90, GPU %d is sm_%d%d", call.name,
                 device.index, device.major, device.minor);
   }
-  const uint32_t shared = spmm_shared_bytes(tiles_of(call.n), geometry.warps, geometry.stages,
+  const uint32_t shared = spmm_shared_bytes(geometry.tokens / 8, geometry.warps, geometry.stages,
                                             geometry.cluster, stage_bytes(*call.w));
   if (shared > device.shared_per_block) {
     return fail(SPINFER_UNSUPPORTED, "%s: the geometry needs %u bytes of shared memory, GPU %d has %u",
@@ -100,7 +103,7 @@ spinfer_status check_geometry(const Call& call, const spinfer_geometry& geometry
 spinfer_status launch(const Call& call, const spinfer_geometry& geometry, void* y, void* workspace,
                       uint32_t flags, const DeviceFacts& device, cudaStream_t stream) {
   const Grid grid = grid_of(call.w->rows, call.w->cols);
-  const uint32_t tokens = 8 * tiles_of(call.n);
+  const uint32_t tokens = static_cast<uint32_t>(geometry.tokens);
   const uint32_t groups = (call.n + tokens - 1) / tokens;
   const uint64_t blocks = static_cast<uint64_t>(grid.strips) * groups;
   if (blocks * geometry.cluster > kMaxSide) {
@@ -127,16 +130,15 @@ spinfer_status launch(const Call& call, const spinfer_geometry& geometry, void* 
   args.token_groups = groups;
   args.stage_bytes = stage_bytes(*call.w);
   args.round_robin = geometry.round_robin != 0;
-  return check_cuda(call.name, launchers(call)[find_geometry(geometry)](
-                                   {args, static_cast<uint32_t>(blocks), device.index, overlap,
-                                    stream}));
+  return check_cuda(call.name, launcher(call, geometry)({args, static_cast<uint32_t>(blocks),
+                                                         device.index, overlap, stream}));
 }
 
 }  // namespace
 }  // namespace spinfer
 
 extern "C" spinfer_status spinfer_choose_geometry(const spinfer_matrix* w, uint32_t n,
-                                                  spinfer_geometry* out) {
+                                                  uint32_t flags, spinfer_geometry* out) {
   using namespace spinfer;
   constexpr const char* kName = "spinfer_choose_geometry";
   spinfer_status status = check_matrix(kName, w);
@@ -145,7 +147,8 @@ extern "C" spinfer_status spinfer_choose_geometry(const spinfer_matrix* w, uint3
   DeviceFacts device;
   status = current_device(kName, &device);
   if (status == SPINFER_OK) {
-    *out = choose_geometry({w->rows, w->cols, n}, device.sms, device.major >= 9);
+    *out = choose_geometry({w->rows, w->cols, n, (flags & SPINFER_OVERLAP) != 0}, device.sms,
+                           device.major >= 9);
   }
   return status;
 }
@@ -182,8 +185,10 @@ extern "C" spinfer_status spinfer_spmm(const spinfer_matrix* w, const void* x, u
   status = current_device(call.name, &device);
   if (status != SPINFER_OK) return status;
   const spinfer_geometry chosen =
-      geometry != nullptr ? *geometry
-                          : choose_geometry({w->rows, w->cols, n}, device.sms, device.major >= 9);
+      geometry != nullptr
+          ? *geometry
+          : choose_geometry({w->rows, w->cols, n, (flags & SPINFER_OVERLAP) != 0}, device.sms,
+                            device.major >= 9);
   status = check_geometry(call, chosen, device);
   if (status != SPINFER_OK) return status;
   return launch(call, chosen, y, workspace, flags, device, static_cast<cudaStream_t>(stream));

@@ -181,9 +181,17 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a) {
   const auto load_inputs = [&] {
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
+#ifdef SPINFER_X_SWAP
+      const uint4 a = *reinterpret_cast<const uint4*>(x[tile] + 8 * (g & 1));
+      const uint4 b = *reinterpret_cast<const uint4*>(x[tile] + 8 * (1 - (g & 1)));
+      const bool odd = g & 1;
+      inputs[tile][0] = make_uint4(odd ? b.x : a.x, odd ? b.y : a.y, odd ? b.z : a.z, odd ? b.w : a.w);
+      inputs[tile][1] = make_uint4(odd ? a.x : b.x, odd ? a.y : b.y, odd ? a.z : b.z, odd ? a.w : b.w);
+#else
       const uint4* from = reinterpret_cast<const uint4*>(x[tile]);
       inputs[tile][0] = from[0];
       inputs[tile][1] = from[1];
+#endif
     }
   };
   load_inputs();

@@ -20,15 +20,18 @@ struct Launch {
 };
 using Launcher = cudaError_t (*)(const Launch&);
 
-// In the order of SPINFER_EACH_GEOMETRY.
+// The geometries of so many tokens, in the order of geometry.h.
 const Launcher* spmm_f16_8();
 const Launcher* spmm_f16_16();
+const Launcher* spmm_f16_32();
 const Launcher* spmm_bf16_8();
 const Launcher* spmm_bf16_16();
+const Launcher* spmm_bf16_32();
 
-template <bool kIsBf16, int kTiles, int kWarps, int kStages, int kBlocksPerSm, int kCluster,
+template <bool kIsBf16, int kTokens, int kWarps, int kStages, int kBlocksPerSm, int kCluster,
           int kBulk>
 cudaError_t launch_spmm(const Launch& launch) {
+  constexpr int kTiles = kTokens / 8;
   void (*kernel)(SpmmArgs);
   if constexpr (kBulk != 0) {
     kernel = spmm_bulk<kIsBf16, kTiles, kWarps, kStages, kBlocksPerSm, kCluster>;
@@ -64,13 +67,7 @@ cudaError_t launch_spmm(const Launch& launch) {
   return cudaLaunchKernelEx(&config, kernel, launch.args);
 }
 
-template <bool kIsBf16, int kTiles>
-const Launcher* spmm_launchers() {
-#define SPINFER_LAUNCHER(warps, stages, blocks, cluster, bulk) \
-  launch_spmm<kIsBf16, kTiles, warps, stages, blocks, cluster, bulk>,
-  static constexpr Launcher kLaunchers[] = {SPINFER_EACH_GEOMETRY(SPINFER_LAUNCHER)};
-#undef SPINFER_LAUNCHER
-  return kLaunchers;
-}
+#define SPINFER_LAUNCHER(tokens, warps, stages, blocks, cluster, bulk) \
+  launch_spmm<kIsBf16, tokens, warps, stages, blocks, cluster, bulk>,
 
 }  // namespace spinfer

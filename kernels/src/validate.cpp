@@ -146,6 +146,10 @@ spinfer_status check_chunk(const uint8_t* chunk, uint32_t bytes, uint32_t index,
   SPINFER_EXPECT(bytes == chunk_bytes(count),
                  "bitmap: chunk %u has %u values, so %u bytes, but the offsets give it %u", index,
                  count, chunk_bytes(count), bytes);
+  for (uint32_t i = 0; i < count; ++i) {
+    SPINFER_EXPECT(read<uint16_t>(chunk, kChunkBitmapBytes + 2ull * i) != 0,
+                   "payload: value %u of chunk %u is a stored zero", i, index);
+  }
   for (uint32_t at = kChunkBitmapBytes + 2 * count; at < bytes; ++at) {
     SPINFER_EXPECT(chunk[at] == 0, "payload: padding of chunk %u is not zero", index);
   }

@@ -378,7 +378,7 @@ void bad_arguments_are_named(Random& random) {
   refused(good, s.inputs, 0, y, 0, nullptr, "n is 0");
   refused(good, s.inputs, 4, nullptr, 0, nullptr, "y must");
   refused(good, s.inputs, 4, y, 4, nullptr, "flags");
-  const spinfer_geometry none{7, 2, 1, 1, 0, 1};
+  const spinfer_geometry none{8, 7, 2, 1, 1, 0, 1};
   refused(good, s.inputs, 4, y, 0, &none, "no kernel of");
 }
 

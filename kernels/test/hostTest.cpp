@@ -1,8 +1,10 @@
 // The host twin and the validator, without a GPU: g++ alone builds and runs this.
 //
-//   hostTest                          all cases
-//   hostTest encode ROWS COLS DTYPE   dense values on stdin -> meta and payload on stdout, for
-//                                     the TypeScript codec to be compared with
+//   hostTest                                all cases
+//   hostTest encode ROWS COLS DTYPE FLAGS   dense on stdin -> meta, then payload on stdout
+//   hostTest decode META_BYTES              meta and payload on stdin -> dense on stdout
+//
+// The last two are for the TypeScript codec to be compared with.
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -252,6 +254,14 @@ void damaged_containers_are_rejected_or_harmless() {
   std::printf("damaged containers: %d rejected, %d well formed\n", rejected, accepted);
 }
 
+void a_stored_zero_is_rejected() {
+  Container c = encode({1, 2, 3, 4}, {1, 4}, SPINFER_F16);
+  c.payload[256] = 0;
+  spinfer_meta meta;
+  check(validate(c, &meta) == SPINFER_BAD_MATRIX && std::strstr(spinfer_last_error(), "stored zero"),
+        "a stored zero: %s", spinfer_last_error());
+}
+
 void arguments_are_checked() {
   spinfer_meta meta;
   uint8_t byte = 0;
@@ -266,13 +276,41 @@ void arguments_are_checked() {
   check(spinfer_abi_version() == SPINFER_ABI_VERSION, "ABI version");
 }
 
-int encode_stdin(uint32_t rows, uint32_t cols, uint8_t dtype) {
-  std::vector<uint16_t> dense(static_cast<size_t>(rows) * cols);
-  if (std::fread(dense.data(), 2, dense.size(), stdin) != dense.size()) return 2;
-  const Container c = encode(dense, {rows, cols}, dtype);
+std::vector<uint8_t> read_stdin() {
+  std::vector<uint8_t> all;
+  uint8_t part[65536];
+  while (const size_t count = std::fread(part, 1, sizeof part, stdin)) {
+    all.insert(all.end(), part, part + count);
+  }
+  return all;
+}
+
+int encode_stdin(Shape shape, uint8_t dtype, uint8_t flags) {
+  const std::vector<uint8_t> bytes = read_stdin();
+  std::vector<uint16_t> dense(static_cast<size_t>(shape.rows) * shape.cols);
+  if (bytes.size() != 2 * dense.size()) return 2;
+  std::memcpy(dense.data(), bytes.data(), bytes.size());
+  const Container c = encode(dense, shape, dtype, flags);
   std::fwrite(c.meta.data(), 1, c.meta.size(), stdout);
   std::fwrite(c.payload.data(), 1, c.payload.size(), stdout);
   return score().failures == 0 ? 0 : 1;
+}
+
+int decode_stdin(size_t meta_bytes) {
+  const std::vector<uint8_t> bytes = read_stdin();
+  if (bytes.size() < meta_bytes) return 2;
+  Container c;
+  c.meta.assign(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(meta_bytes));
+  c.payload.assign(bytes.begin() + static_cast<ptrdiff_t>(meta_bytes), bytes.end());
+  spinfer_meta meta;
+  if (validate(c, &meta, SPINFER_CHECK_CRC) != SPINFER_OK) {
+    std::fprintf(stderr, "%s\n", spinfer_last_error());
+    return 1;
+  }
+  std::vector<uint16_t> dense(static_cast<size_t>(meta.rows) * meta.cols);
+  spinfer_host_decode(&meta, c.offsets(), c.payload.data(), dense.data());
+  std::fwrite(dense.data(), 2, dense.size(), stdout);
+  return 0;
 }
 
 }  // namespace
@@ -280,10 +318,16 @@ int encode_stdin(uint32_t rows, uint32_t cols, uint8_t dtype) {
 
 int main(int argc, char** argv) {
   using namespace spinfer::test;
-  if (argc == 5 && std::string(argv[1]) == "encode") {
-    return encode_stdin(static_cast<uint32_t>(std::atol(argv[2])),
-                        static_cast<uint32_t>(std::atol(argv[3])),
-                        static_cast<uint8_t>(std::atoi(argv[4])));
+  const auto number = [&](int i) { return static_cast<uint32_t>(std::atol(argv[i])); };
+  const std::string what = argc > 1 ? argv[1] : "";
+  if (argc == 6 && what == "encode") {
+    return encode_stdin({number(2), number(3)}, static_cast<uint8_t>(number(4)),
+                        static_cast<uint8_t>(number(5)));
+  }
+  if (argc == 3 && what == "decode") return decode_stdin(number(2));
+  if (argc > 1) {
+    std::fprintf(stderr, "hostTest: expected encode ROWS COLS DTYPE FLAGS or decode META_BYTES\n");
+    return 2;
   }
   half_values_survive_the_way_to_double_and_back();
   crc_matches_the_published_check_value();
@@ -294,6 +338,7 @@ int main(int argc, char** argv) {
   every_field_of_the_header_is_checked();
   every_bit_of_the_bitmaps_and_of_the_padding_is_checked();
   damaged_containers_are_rejected_or_harmless();
+  a_stored_zero_is_rejected();
   arguments_are_checked();
   return report("hostTest");
 }

@@ -91,7 +91,8 @@ struct Container {
   }
 };
 
-inline Container encode(const std::vector<uint16_t>& dense, Shape shape, uint8_t dtype) {
+inline Container encode(const std::vector<uint16_t>& dense, Shape shape, uint8_t dtype,
+                        uint8_t flags = 0) {
   uint64_t meta_bytes = 0, payload_bytes = 0;
   Container out;
   check(spinfer_host_encoded_bytes(dense.data(), shape.rows, shape.cols, &meta_bytes,
@@ -99,7 +100,7 @@ inline Container encode(const std::vector<uint16_t>& dense, Shape shape, uint8_t
         "sizes of %u x %u: %s", shape.rows, shape.cols, spinfer_last_error());
   out.meta.resize(meta_bytes);
   out.payload.resize(payload_bytes);
-  check(spinfer_host_encode(dense.data(), shape.rows, shape.cols, dtype, out.meta.data(),
+  check(spinfer_host_encode(dense.data(), shape.rows, shape.cols, dtype, flags, out.meta.data(),
                             meta_bytes, out.payload.data(), payload_bytes) == SPINFER_OK,
         "encode %u x %u: %s", shape.rows, shape.cols, spinfer_last_error());
   return out;

@@ -1,7 +1,7 @@
 /** Writing so that a crash leaves the old file or the new one. */
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { toSpInferError } from "../core/errors.ts";
+import { SpInferError, toSpInferError } from "../core/errors.ts";
 
 /** Writes all of `bytes` at `position`, however many calls it takes. */
 export async function writeFully(
@@ -17,8 +17,14 @@ export async function writeFully(
       Math.min(bytes.length - done, 1 << 30),
       position + done,
     );
+    if (bytesWritten === 0) throw nothingWritten(position + done);
     done += bytesWritten;
   }
+}
+
+/** A file system that takes no bytes and says nothing about it would keep us writing for ever. */
+export function nothingWritten(offset: number): SpInferError {
+  return new SpInferError("E_IO", `nothing was written at byte ${offset}`, { offset });
 }
 
 /** Makes renames inside `folder` durable. Windows has no such call and needs none. */

@@ -2,6 +2,7 @@
 import type { Hash } from "node:crypto";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { toSpInferError } from "../core/errors.ts";
+import { nothingWritten } from "./atomicFile.ts";
 import { readInto } from "./openFile.ts";
 
 const PIECE_BYTES = 4 * 1024 * 1024;
@@ -54,7 +55,9 @@ function eachPiece(
 function writeAll(fd: number, bytes: Uint8Array, position: number, path: string): void {
   try {
     for (let done = 0; done < bytes.length; ) {
-      done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+      const written = writeSync(fd, bytes, done, bytes.length - done, position + done);
+      if (written === 0) throw nothingWritten(position + done);
+      done += written;
     }
   } catch (error) {
     throw toSpInferError(error, { path });

@@ -6,6 +6,7 @@
 import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { toSpInferError } from "../core/errors.ts";
+import { nothingWritten } from "./atomicFile.ts";
 
 export interface Journal {
   append(record: unknown): void;
@@ -54,7 +55,11 @@ export function openJournal(path: string, keepBytes: number): Journal {
     append(record) {
       const bytes = Buffer.from(encodeLine(record));
       try {
-        for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+        for (let done = 0; done < bytes.length; ) {
+          const written = writeSync(fd, bytes, done);
+          if (written === 0) throw nothingWritten(done);
+          done += written;
+        }
       } catch (error) {
         throw toSpInferError(error, { path });
       }

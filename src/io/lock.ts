@@ -1,5 +1,14 @@
 /** One writer for each output: a lock file beside it that names its owner. */
-import { closeSync, openSync, readFileSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { hostname } from "node:os";
 import { SpInferError, toSpInferError } from "../core/errors.ts";
 import { isRecord } from "../core/guards.ts";
@@ -8,20 +17,53 @@ export interface Lock {
   release(): void;
 }
 
+/** Locks held by this process: a lock with its process id that is not among them is an old one. */
+const held = new Set<string>();
+
 /**
  * Takes the lock, or takes it over when its owner is a dead process of this machine.
  * Throws E_LOCKED.
  */
 export function acquireLock(path: string): Lock {
   for (let attempt = 0; attempt < 3; attempt++) {
-    if (create(path)) return { release: () => rmSync(path, { force: true }) };
+    if (create(path)) {
+      held.add(path);
+      return { release: () => release(path) };
+    }
     const owner = readOwner(path);
-    if (owner === undefined ? isFresh(path) : !isDead(owner)) throw lockedBy(path, owner);
-    rmSync(path, { force: true });
+    if (isHeld(path, owner)) throw lockedBy(path, owner);
+    removeStale(path);
   }
   throw new SpInferError("E_LOCKED", `${path}: another run takes this lock again and again`, {
     path,
   });
+}
+
+function release(path: string): void {
+  held.delete(path);
+  rmSync(path, { force: true });
+}
+
+function isHeld(path: string, owner: Owner | undefined): boolean {
+  return owner === undefined ? isFresh(path) : !isDead(owner, path);
+}
+
+/**
+ * Removes a lock that was found stale. Another process may have done the same and taken the lock in
+ * between: so it is moved aside first, looked at again, and put back when it turns out to be alive.
+ */
+function removeStale(path: string): void {
+  const aside = `${path}.${process.pid}`;
+  try {
+    renameSync(path, aside);
+    const owner = readOwner(aside);
+    if (owner !== undefined && isHeld(path, owner)) linkSync(aside, path);
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (code !== "ENOENT" && code !== "EEXIST") throw toSpInferError(error, { path });
+  } finally {
+    rmSync(aside, { force: true });
+  }
 }
 
 function create(path: string): boolean {
@@ -34,6 +76,9 @@ function create(path: string): boolean {
   }
   try {
     writeSync(fd, JSON.stringify({ pid: process.pid, host: hostname() }));
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw toSpInferError(error, { path });
   } finally {
     closeSync(fd);
   }
@@ -65,9 +110,10 @@ function isFresh(path: string): boolean {
   return Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) < 10_000;
 }
 
-function isDead({ pid, host }: Owner): boolean {
+function isDead({ pid, host }: Owner, path: string): boolean {
   if (host !== hostname()) return false;
-  if (pid === process.pid) return false;
+  // in containers process ids come again at once
+  if (pid === process.pid) return !held.has(path);
   try {
     process.kill(pid, 0);
     return false;

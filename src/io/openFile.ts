@@ -1,13 +1,14 @@
 /**
- * Regular files as byte sources. Opening never blocks on a pipe or device, never follows a link out
- * of the model folder, and keeps at most POOL_SIZE descriptors open.
+ * Regular files as byte sources. Opening never blocks on a pipe or device. At most POOL_SIZE
+ * descriptors stay open, and none from one command to the next: a file may be replaced in between.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { isMainThread } from "node:worker_threads";
 import { type ByteSource, checkRange } from "../core/byteSource.ts";
 import { SpInferError, toSpInferError } from "../core/errors.ts";
 
-/** Open descriptors kept for reading. */
-const POOL_SIZE = 16;
+/** Open descriptors kept for reading; a worker thread reads one tensor at a time. */
+const POOL_SIZE = isMainThread ? 16 : 2;
 /** One read system call; Node refuses 2 GiB and more. */
 const READ_BYTES = 1 << 30;
 
@@ -37,14 +38,20 @@ function openRegular(path: string): Pooled {
   try {
     fd = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (code === "ENXIO") throw notRegular(path, "a socket or device");
     throw toSpInferError(error, { path });
   }
   const stat = fstatSync(fd);
   if (stat.isFile()) return { fd, size: stat.size };
   closeSync(fd);
-  throw new SpInferError("E_NOT_REGULAR", `${path}: not a regular file`, {
+  throw notRegular(path, stat.isDirectory() ? "a folder" : "a pipe, socket or device");
+}
+
+function notRegular(path: string, found: string): SpInferError {
+  return new SpInferError("E_NOT_REGULAR", `${path}: not a regular file`, {
     path,
-    found: stat.isDirectory() ? "a folder" : "a pipe, socket or device",
+    found,
     expected: "a regular file",
   });
 }

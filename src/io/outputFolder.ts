@@ -1,8 +1,8 @@
 /**
  * An output folder that appears whole or not at all. Everything is written in `<out>.spinfer-partial`
  * beside it; at the end files are synced and the folder is renamed. With `force` an existing output
- * is moved aside first and deleted last. The journal lies beside the folder and is the last to go:
- * a journal and an output but nothing unfinished means that the run was complete.
+ * is moved aside first and deleted last. The journal lies beside the folder and goes after the
+ * rename: a journal and an output but nothing unfinished means that the run was complete.
  */
 import {
   existsSync,
@@ -13,6 +13,7 @@ import {
   renameSync,
   rmSync,
   statfsSync,
+  statSync,
 } from "node:fs";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
@@ -54,15 +55,21 @@ export function freeBytes(path: string): number {
 
 /** Refuses an output that cannot be written, before any work is done. */
 export function checkOutput(request: Pick<OutputRequest, "path" | "inputs" | "force">): void {
-  const path = resolve(request.path);
-  for (const input of request.inputs) checkApart(path, input);
-  const parent = dirname(path);
-  if (!existsSync(parent)) {
-    throw new SpInferError("E_PATH", `${parent}: no such folder`, {
-      path: parent,
-      hint: "create it, or choose another output",
-    });
-  }
+  checkPlace(request);
+  checkAbsent(resolve(request.path), request.force);
+}
+
+function checkPlace({ path, inputs }: Pick<OutputRequest, "path" | "inputs">): void {
+  for (const input of inputs) checkApart(resolve(path), input);
+  const parent = dirname(resolve(path));
+  if (existsSync(parent)) return;
+  throw new SpInferError("E_PATH", `${parent}: no such folder`, {
+    path: parent,
+    hint: "create it, or choose another output",
+  });
+}
+
+function checkAbsent(path: string, force: boolean): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isDirectory()) {
@@ -71,7 +78,7 @@ export function checkOutput(request: Pick<OutputRequest, "path" | "inputs" | "fo
       expected: "a folder that does not exist yet",
     });
   }
-  if (readdirSync(path).length === 0 || request.force) return;
+  if (readdirSync(path).length === 0 || force) return;
   throw new SpInferError("E_OUTPUT_EXISTS", `${path}: the folder exists and is not empty`, {
     path,
     hint: "choose another output, or replace it with --force (it is swapped when the new one is complete)",
@@ -112,20 +119,19 @@ export class OutputFolder {
   private readonly request: OutputRequest;
   private readonly lock: Lock;
   private readonly journal: Journal;
+  private readonly resumes: boolean;
+  private recorded = false;
   private closed = false;
 
   /** Throws E_OUTPUT_EXISTS, E_LOCKED, E_PARTIAL_EXISTS, E_RESUME_MISMATCH, E_NOTHING_TO_RESUME, … */
   static open(request: OutputRequest): OutputFolder {
     const path = resolve(request.path);
-    const { partial, journal } = besides(path);
-    if (request.unfinished === "resume" && existsSync(path) && !existsSync(partial)) {
-      rmSync(journal, { force: true });
-      throw nothingToResume(path);
-    }
-    checkOutput(request);
+    checkPlace(request);
     const lock = acquireLock(besides(path).lock);
     try {
-      settleSwap(path);
+      settle(path);
+      if (request.unfinished === "resume" && isComplete(path)) throw nothingToResume(path);
+      checkAbsent(path, request.force);
       return new OutputFolder(request, path, lock);
     } catch (error) {
       lock.release();
@@ -141,6 +147,7 @@ export class OutputFolder {
     const journalPath = besides(path).journal;
     const resumed = this.findUnfinished(journalPath);
     this.finished = resumed?.records ?? [];
+    this.resumes = resumed !== undefined;
     if (resumed === undefined) {
       rmSync(journalPath, { force: true });
       rmSync(this.partial, { recursive: true, force: true });
@@ -180,6 +187,7 @@ export class OutputFolder {
   /** Records something as finished. */
   record(record: unknown): void {
     this.journal.append(record);
+    this.recorded = true;
   }
 
   pathOf(name: string): string {
@@ -193,6 +201,19 @@ export class OutputFolder {
       return await open(path, existsSync(path) ? "r+" : "w+");
     } catch (error) {
       throw toSpInferError(error, { path });
+    }
+  }
+
+  /**
+   * Makes what was written to a file durable. After a failure nothing says which of its bytes are on
+   * the disk, and reading them back proves nothing: the file goes, and a resumed run makes it again.
+   */
+  async sync(handle: FileHandle, name: string): Promise<void> {
+    try {
+      await handle.sync();
+    } catch (error) {
+      await rm(this.pathOf(name), { force: true }).catch(() => undefined);
+      throw toSpInferError(error, { path: this.pathOf(name) });
     }
   }
 
@@ -222,8 +243,7 @@ export class OutputFolder {
         if (!names.includes(name)) await rm(join(this.partial, name), { recursive: true });
       }
       await syncFolder(this.partial);
-      if (existsSync(this.path)) await rename(this.path, old);
-      await rename(this.partial, this.path);
+      await swapIn(this.partial, this.path, old);
       await syncFolder(dirname(this.path));
       await rm(journal, { force: true });
       await rm(old, { recursive: true, force: true });
@@ -234,13 +254,41 @@ export class OutputFolder {
     }
   }
 
-  /** Leaves the unfinished output as it is, to be resumed. */
+  /** Leaves the unfinished output as it is, to be resumed; where nothing is finished, nothing stays. */
   suspend(): void {
     if (this.closed) return;
     this.closed = true;
     this.journal.close();
+    if (!this.resumes && !this.recorded) this.discard();
     this.lock.release();
   }
+
+  private discard(): void {
+    try {
+      rmSync(this.partial, { recursive: true, force: true });
+      rmSync(besides(this.path).journal, { force: true });
+    } catch {
+      // the failure that led here is the one to report
+    }
+  }
+}
+
+/** Puts `partial` in the place of `path`; what was there is `old` afterwards. */
+async function swapIn(partial: string, path: string, old: string): Promise<void> {
+  const replaces = existsSync(path);
+  if (replaces) await rename(path, old);
+  try {
+    await rename(partial, path);
+  } catch (error) {
+    if (replaces) await rename(old, path);
+    throw error;
+  }
+}
+
+/** Whether an output is in its place, and nothing unfinished beside it. */
+function isComplete(path: string): boolean {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return isFolder && readdirSync(path).length > 0 && !existsSync(besides(path).partial);
 }
 
 function nothingToResume(path: string): SpInferError {
@@ -270,10 +318,12 @@ function resumeMismatch(partial: string): SpInferError {
   });
 }
 
-/** Undoes or completes a swap that was interrupted. */
-function settleSwap(path: string): void {
-  const { old } = besides(path);
-  if (!existsSync(old)) return;
-  if (existsSync(path)) rmSync(old, { recursive: true, force: true });
-  else renameSync(old, path); // killed between the two renames; the new output is still `partial`
+/** Undoes or completes a swap that was interrupted, and clears what a complete run left behind. */
+function settle(path: string): void {
+  const { old, partial, journal } = besides(path);
+  if (existsSync(old)) {
+    if (existsSync(path)) rmSync(old, { recursive: true, force: true });
+    else renameSync(old, path); // killed between the two renames; the new output is still `partial`
+  }
+  if (!existsSync(partial)) rmSync(journal, { force: true });
 }

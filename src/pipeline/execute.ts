@@ -13,6 +13,7 @@ import { groupBy } from "../core/groupBy.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { formatBytes } from "../core/text.ts";
 import { VERSION } from "../core/version.ts";
+import { closeFiles } from "../io/openFile.ts";
 import { checkOutput, freeBytes, type IfUnfinished, OutputFolder } from "../io/outputFolder.ts";
 import { modelConfigText } from "./configText.ts";
 import { type OnEvent, Progress } from "./events.ts";
@@ -80,13 +81,19 @@ export async function executeRecipe(
     ...options,
     dtype: options.dtype ?? recipe.convert.dtype,
   });
-  checkOutput({ path: output, inputs: [opened.location.folder], force: options.force ?? false });
+  if (options.unfinished !== "resume") {
+    checkOutput({ path: output, inputs: [inputPath(opened)], force: options.force ?? false });
+  }
   const threads = options.threads ?? availableParallelism();
   const plan = makePlan(opened.archive, recipe, {
     threads,
     limits: options.limits ?? DEFAULT_LIMITS,
   });
   return await new Run(opened, output, recipe, plan, options, begun).execute();
+}
+
+interface HashedShard extends WrittenShard {
+  readonly sha256: string;
 }
 
 class Run {
@@ -125,7 +132,7 @@ class Run {
     const stamps = stampSources(model);
     const output = OutputFolder.open({
       path: this.outputPath,
-      inputs: [model.location.folder],
+      inputs: [inputPath(model)],
       force: options.force ?? false,
       unfinished: options.unfinished ?? "refuse",
       fingerprint: fingerprint(plan, this.recipe, stamps),
@@ -136,20 +143,22 @@ class Run {
       const sources = this.hashSources(pool);
       sources.catch(() => undefined); // awaited below; a failure before that must not go unheard twice
       const shards = await this.writeShards(pool, output);
-      const files = await this.finishFiles(pool, output, shards);
+      const files = await this.finishFiles(output, shards);
       const source = await sources;
       checkStamps(model, stamps);
       const manifest = this.manifestOf(shards, files, source);
       const bytes = writeManifest(manifest);
       await output.writeFile(MANIFEST_FILE, bytes);
       await pool.close();
+      closeFiles();
       await output.publish([...files.map(({ path }) => path), MANIFEST_FILE]);
       return this.report(output, manifest, createHash("sha256").update(bytes).digest("hex"));
     } catch (error) {
+      await pool.close(); // no thread may write into what another run can take from here on
       output.suspend();
       throw error;
     } finally {
-      await pool.close();
+      closeFiles();
     }
   }
 
@@ -161,7 +170,7 @@ class Run {
       archive.tensorFiles.length,
       archive.tensorFiles.reduce((sum, { bytes }) => sum + bytes, 0),
     );
-    return await Promise.all(
+    const files = await Promise.all(
       archive.tensorFiles.map(async ({ name, bytes }) => {
         const parts = [{ path: this.model.pathOf(name), begin: 0, end: bytes }];
         const { sha256 } = await pool.run({ kind: "hash", parts });
@@ -169,9 +178,12 @@ class Run {
         return { path: name, bytes, sha256 };
       }),
     );
+    progress.end();
+    return files;
   }
 
-  private async writeShards(pool: Pool, output: OutputFolder): Promise<WrittenShard[]> {
+  /** A finished file is hashed while the next is written. */
+  private async writeShards(pool: Pool, output: OutputFolder): Promise<HashedShard[]> {
     const { plan, model, recipe } = this;
     const paths: Paths = Object.fromEntries(
       model.archive.tensorFiles.map(({ name }) => [name, model.pathOf(name)]),
@@ -182,31 +194,49 @@ class Run {
     const steps = new Map(plan.steps.map((step) => [step.name, step]));
     const finished = groupBy(output.finished as readonly TensorRecord[], ({ tensor }) => tensor);
     const shards: WrittenShard[] = [];
+    const hashes: Promise<{ sha256: string }>[] = [];
     const { strictFinite } = recipe.convert;
     for (const shard of plan.shards) {
-      shards.push(
-        await writeShard(shard, {
-          plan,
-          steps,
-          paths,
-          pool,
-          output,
-          strictFinite,
-          decisions,
-          finished,
-          progress,
-        }),
-      );
+      const written = await writeShard(shard, {
+        plan,
+        steps,
+        paths,
+        pool,
+        output,
+        strictFinite,
+        decisions,
+        finished,
+        progress,
+      });
+      shards.push(written);
+      const parts = [{ path: output.pathOf(written.file), begin: 0, end: written.bytes }];
+      const hash = pool.run({ kind: "hash", parts });
+      hash.catch(() => undefined); // awaited below
+      hashes.push(hash);
     }
     progress.end();
-    return shards;
+    return await this.awaitHashes(shards, hashes);
   }
 
-  /** Side files, config, recipe, index; then the hashes of all files. */
-  private async finishFiles(
-    pool: Pool,
-    output: OutputFolder,
+  private async awaitHashes(
     shards: readonly WrittenShard[],
+    hashes: readonly Promise<{ sha256: string }>[],
+  ): Promise<HashedShard[]> {
+    const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
+    const progress = new Progress(this.onEvent, "write", shards.length, bytes);
+    const hashed: HashedShard[] = [];
+    for (const [i, shard] of shards.entries()) {
+      hashed.push({ ...shard, ...(await hashes[i]!) });
+      progress.item(shard.file, shard.bytes);
+    }
+    progress.end();
+    return hashed;
+  }
+
+  /** Side files, config, recipe, index. Returns all files of the output. */
+  private async finishFiles(
+    output: OutputFolder,
+    shards: readonly HashedShard[],
   ): Promise<FileRecord[]> {
     const { archive } = this.model;
     const small = new Map<string, Uint8Array>();
@@ -218,21 +248,7 @@ class Run {
     small.set("recipe.yaml", new TextEncoder().encode(recipeToYaml(this.recordedRecipe())));
     if (shards.length > 1) small.set("model.safetensors.index.json", indexOf(shards));
     for (const [name, bytes] of small) await output.writeFile(name, bytes);
-    const progress = new Progress(
-      this.onEvent,
-      "write",
-      shards.length,
-      shards.reduce((sum, { bytes }) => sum + bytes, 0),
-    );
-    const tensorFiles = await Promise.all(
-      shards.map(async ({ file, bytes }) => {
-        const parts = [{ path: output.pathOf(file), begin: 0, end: bytes }];
-        const { sha256 } = await pool.run({ kind: "hash", parts });
-        progress.item(file, bytes);
-        return { path: file, bytes, sha256 };
-      }),
-    );
-    progress.end();
+    const tensorFiles = shards.map(({ file, bytes, sha256 }) => ({ path: file, bytes, sha256 }));
     const smallFiles = [...small].map(([path, bytes]) => ({
       path,
       bytes: bytes.length,
@@ -393,11 +409,14 @@ function indexOf(shards: readonly WrittenShard[]): Uint8Array {
   return new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`);
 }
 
-function sourceName({ location }: OpenedModel, output: string): string {
-  if (location.cached !== undefined) return location.cached;
-  const path =
-    location.file === undefined ? location.folder : `${location.folder}/${location.file}`;
-  return relative(output, path).replaceAll("\\", "/");
+/** The folder or file that is read. */
+function inputPath({ location: { folder, file } }: OpenedModel): string {
+  return file === undefined ? folder : `${folder}/${file}`;
+}
+
+function sourceName(model: OpenedModel, output: string): string {
+  const { cached } = model.location;
+  return cached ?? relative(output, inputPath(model)).replaceAll("\\", "/");
 }
 
 function tensorOf(record: TensorRecord, step: TensorStep): ManifestTensor {

@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { type Archive, storedBytes, type TensorEntry } from "../core/archive.ts";
 import { denseBytes, elementCount, isDtype } from "../core/dtype.ts";
 import { groupBy } from "../core/groupBy.ts";
+import { closeFiles } from "../io/openFile.ts";
 import {
   describeTensors,
   isQuantizedConfig,
@@ -90,6 +91,7 @@ export async function inspectModel(
     return assemble(archive, tensors, hashes);
   } finally {
     await pool.close();
+    closeFiles();
   }
 }
 

@@ -9,6 +9,7 @@ import { SpInferError } from "../core/errors.ts";
 import { DEFAULT_LIMITS, type Limits } from "../core/limits.ts";
 import { modelFiles, modelPath } from "../io/modelFolder.ts";
 import { locateModel, type ModelLocation } from "../io/modelLocation.ts";
+import { closeFiles } from "../io/openFile.ts";
 
 export interface OpenModelOptions {
   readonly limits?: Limits | undefined;
@@ -31,6 +32,7 @@ export async function openModel(
   argument: string,
   options: OpenModelOptions = {},
 ): Promise<OpenedModel> {
+  closeFiles(); // what was read before may have been replaced since
   const location = locateModel(argument);
   const symlinks = { followSymlinks: options.followSymlinks ?? false };
   const files = modelFiles(location, symlinks);

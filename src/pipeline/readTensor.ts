@@ -1,6 +1,7 @@
 /** One tensor's dense values, whatever it is stored as. */
 import type { TensorEntry } from "../core/archive.ts";
 import { SpInferError } from "../core/errors.ts";
+import { closeFiles } from "../io/openFile.ts";
 import type { OpenedModel } from "./openModel.ts";
 import { decodeEntry, type Paths } from "./work/tasks.ts";
 
@@ -22,5 +23,9 @@ export function readTensor(
   const paths: Paths = Object.fromEntries(
     entry.extents.map(({ file }) => [file, model.pathOf(file)]),
   );
-  return { entry, bytes: decodeEntry(entry, paths) };
+  try {
+    return { entry, bytes: decodeEntry(entry, paths) };
+  } finally {
+    closeFiles();
+  }
 }

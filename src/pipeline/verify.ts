@@ -13,7 +13,7 @@ import { join, resolve } from "node:path";
 import { storedBytes, type TensorEntry } from "../core/archive.ts";
 import { type ErrorRecord, SpInferError, toSpInferError } from "../core/errors.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
-import { closeFiles, fileSource } from "../io/openFile.ts";
+import { closeFiles, fileSize, fileSource } from "../io/openFile.ts";
 import { type OnEvent, Progress } from "./events.ts";
 import { type FileRecord, MANIFEST_FILE, type Manifest, readManifest } from "./manifest.ts";
 import { type OpenedModel, type OpenModelOptions, openModel } from "./openModel.ts";
@@ -226,7 +226,8 @@ class Verification {
   private async checkFile({ path: name, bytes, sha256 }: FileRecord): Promise<void> {
     if (/[\\/]/.test(name) || name === "..") throw leadsOutside(this.path, name);
     const path = join(this.path, name);
-    const { size } = fileSource(path);
+    if (!existsSync(path)) throw fileMissing(path);
+    const size = fileSize(path);
     if (size !== bytes) throw sizeDiffers(path, bytes, size);
     const hashed = await this.pool.run({ kind: "hash", parts: [{ path, begin: 0, end: size }] });
     this.bytes += size;
@@ -271,7 +272,7 @@ class Verification {
       for (const { path: name, bytes, sha256 } of manifest.source.files) {
         const path = source.pathOf(name);
         try {
-          const { size } = fileSource(path);
+          const size = fileSize(path);
           if (size !== bytes) throw sourceDiffers(path, `${bytes} bytes`, `${size} bytes`);
           const hashed = await this.pool.run({
             kind: "hash",
@@ -305,8 +306,9 @@ class Verification {
     const decisions = await runSurveys(plan, paths, this.pool, this.onEvent);
     const stored = new Map(opened.archive.entries.map((entry) => [entry.name, entry]));
     const progress = new Progress(this.onEvent, "verify", plan.steps.length, plan.totals.bytesIn);
+    const planned = new Set(plan.steps.map(({ name }) => name));
     for (const name of stored.keys()) {
-      if (!plan.steps.some((step) => step.name === name))
+      if (!planned.has(name))
         this.find(recordDiffers(this.path, name, "the source has no such tensor"));
     }
     await runOrdered({
@@ -428,6 +430,13 @@ function leadsOutside(folder: string, name: string): SpInferError {
     `${folder}: the manifest names ${JSON.stringify(name)}`,
     { path: folder },
   );
+}
+
+function fileMissing(path: string): SpInferError {
+  return new SpInferError("E_MANIFEST", `${path}: the file is in the manifest and not there`, {
+    path,
+    hint: AGAIN,
+  });
 }
 
 function sizeDiffers(path: string, expected: number, found: number): SpInferError {

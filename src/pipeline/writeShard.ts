@@ -68,6 +68,8 @@ class ShardWriter {
   private readonly handle: FileHandle;
   private readonly dataBegin: number;
   private readonly records: TensorRecord[] = [];
+  /** Why weights that could have been packed were not. */
+  private readonly whyDense = new Map<string, string>();
   /** End of what is placed, in the data section. */
   private end = 0;
 
@@ -90,7 +92,7 @@ class ShardWriter {
     await writeFully(this.handle, encodeHeader(placed, {}, this.shard.headerBytes), 0);
     const bytes = this.dataBegin + this.end;
     await this.handle.truncate(bytes);
-    await this.handle.sync();
+    await this.context.output.sync(this.handle, this.shard.file);
     return { file: this.shard.file, bytes, records: this.records };
   }
 
@@ -103,7 +105,9 @@ class ShardWriter {
         if ("tensor" in made) this.take(step, made);
         else if (made.kind === "packed") await this.store(step, made, this.end);
         else this.journal({ ...this.recordOf(step, made), kind: "deferred", placed: [] });
-        if (this.records.at(-1)?.tensor !== step.name) later.push(step);
+        if (this.records.at(-1)?.tensor === step.name) return;
+        later.push(step);
+        if (made.reason !== undefined) this.whyDense.set(step.name, made.reason);
       },
     );
   }
@@ -184,7 +188,7 @@ class ShardWriter {
   }
 
   private recordOf(step: TensorStep, made: MadeTensor): Omit<TensorRecord, "kind" | "placed"> {
-    const { sha256, facts, reason } = made;
+    const { sha256, facts, reason = this.whyDense.get(step.name) } = made;
     return {
       tensor: step.name,
       file: this.shard.file,

@@ -27,6 +27,7 @@ import { planShards } from "./shards.ts";
 import type { Plan, PlanTotals, TensorStep } from "./steps.ts";
 
 export interface PlanOptions {
+  /** Worker threads at most. */
   readonly threads: number;
   readonly limits: Limits;
 }
@@ -46,6 +47,7 @@ export function makePlan(archive: Archive, recipe: Recipe, options: PlanOptions)
   );
   const totals = sumUp(steps);
   const shards = planShards(steps, recipe.convert.maxShardBytes);
+  const threads = threadsThatFit(steps, options.threads);
   const hashedBytes = totals.bytesIn + 2 * totals.bytesOut;
   return {
     model: archive.label,
@@ -55,13 +57,13 @@ export function makePlan(archive: Archive, recipe: Recipe, options: PlanOptions)
     steps,
     shards,
     totals,
-    memoryBytes: estimateMemory(steps, options.threads),
+    memoryBytes: estimateMemory(steps, threads),
     diskBytes:
       totals.bytesOutMost +
       shards.reduce((sum, { headerBytes }) => sum + headerBytes + 8, 0) +
       sideBytes(archive),
-    estimatedMs: Math.ceil(hashedBytes / (BYTES_PER_MS_AND_THREAD * Math.max(1, options.threads))),
-    threads: options.threads,
+    estimatedMs: Math.ceil(hashedBytes / (BYTES_PER_MS_AND_THREAD * Math.max(1, threads))),
+    threads,
     warnings: [
       ...archive.warnings,
       ...dtypeWarnings(archive, dtype),
@@ -346,8 +348,26 @@ export function footprint(step: TensorStep): number {
   return values + decoded + step.bytesOut.expected;
 }
 
-const PROCESS_BYTES = 90 * 1024 * 1024;
-const THREAD_BYTES = 40 * 1024 * 1024;
+const MIB = 1024 * 1024;
+/** Measured with Node 20: the process with its code, and a thread with its buffers. */
+const PROCESS_BYTES = 90 * MIB;
+const THREAD_BYTES = 30 * MIB;
+
+/**
+ * Threads that have something to do within the memory bound: as many as can each hold a tensor, of
+ * the size that the middle byte of the model is in.
+ */
+function threadsThatFit(steps: readonly TensorStep[], asked: number): number {
+  const sizes = steps.map(footprint).sort((a, b) => b - a);
+  let rest = sizes.reduce((sum, bytes) => sum + bytes, 0) / 2;
+  const middle =
+    sizes.find((bytes) => {
+      rest -= bytes;
+      return rest <= 0;
+    }) ?? 0;
+  const fitting = Math.floor(memoryBudget(steps, 0) / (THREAD_BYTES + middle));
+  return Math.min(asked, Math.max(1, fitting));
+}
 
 function estimateMemory(steps: readonly TensorStep[], threads: number): number {
   const largest = steps.map(footprint).sort((a, b) => b - a);
@@ -365,7 +385,7 @@ export function memoryBudget(steps: readonly TensorStep[], threads: number): num
     (most, { bytesIn, bytesOut }) => Math.max(most, bytesIn, bytesOut.most),
     0,
   );
-  return 3 * largest + 256 * 1024 * 1024 - PROCESS_BYTES - THREAD_BYTES * threads;
+  return 3 * largest + 256 * MIB - PROCESS_BYTES - THREAD_BYTES * threads;
 }
 
 function sideBytes(archive: Archive): number {

@@ -17,9 +17,9 @@ import os
 import sys
 
 import torch
+from theirModel import their_model
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TEXTS = [
     "The old lighthouse keeper counted 1234567 ships, didn't he?",
@@ -47,20 +47,6 @@ def difference(a, b, vocab):
         found = logits(a, vocab, length)
         worst = max(worst, ((found - expected).abs().max() / expected.abs().max()).item())
     return worst
-
-
-def their_model(folder):
-    """What AutoModelForCausalLM.from_pretrained(gguf_file=…) does, without accelerate."""
-    path = os.path.join(folder, "model.gguf")
-    settings = load_gguf_checkpoint(path)["config"]
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings)).eval()
-    tensors = load_gguf_checkpoint(path, return_tensors=True, model_to_load=model)["tensors"]
-    missing = model.load_state_dict(tensors, strict=False).missing_keys
-    model.tie_weights()
-    left = [name for name in missing if name != "lm_head.weight"]
-    if left:
-        raise ValueError(f"transformers leaves out {left[:3]}")
-    return model
 
 
 def differing(ours, original):
@@ -98,7 +84,9 @@ def compare(folder):
     result["tensors"] = differing(ours, original)
     result["own"] = compare_weights(folder, "own", original)[1]
     try:
-        result["theirs"] = difference(ours, their_model(folder), original.config.vocab_size)
+        result["theirs"] = difference(
+            ours, their_model(os.path.join(folder, "model.gguf")), original.config.vocab_size
+        )
     except Exception as error:  # whatever stops transformers is a reason
         result["theirs"] = str(error)
     reference = Tokenizer.from_file(os.path.join(folder, "original", "tokenizer.json"))

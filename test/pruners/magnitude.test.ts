@@ -223,6 +223,16 @@ describe("magnitude of the model", () => {
     }
   });
 
+  it("tells weights of F32 apart that share their upper half", () => {
+    const random = createRandom(4);
+    const bits = Uint32Array.from({ length: 3000 }, () => 0x3f80_0000 + random.int(65_536));
+    const expected = bits.slice();
+    const weight = { name: "a.weight", rows: 30, cols: 100, dtype: "F32" as const, bits };
+    sortAndDrop({ ...weight, bits: expected }, [span(0, 3000)], () => 1700);
+    pruneAll(unstructured(1700 / 3000, "model"), [weight]);
+    expectSameBits(bits, expected, "model");
+  });
+
   it("drops more where weights are small", () => {
     const random = createRandom(9);
     const weights = [0.5, 1].map((scale, i) => {

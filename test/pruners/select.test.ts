@@ -8,8 +8,9 @@ describe("lowestThreshold", () => {
   it("drops exactly as many as asked, by sorting and by counting alike", () => {
     for (const count of [1, 2, 100, (1 << 14) - 1, 1 << 14, (1 << 14) + 1, 40_000]) {
       const random = createRandom(count);
+      // anywhere, a few values, and many that differ in their lower half alone
       const keys = Uint32Array.from({ length: count }, () =>
-        random.chance(0.5) ? random.bits() : random.int(7) * 0x1000_1001,
+        random.pick([random.bits(), random.int(7) * 0x1000_1001, 0x3f80_0000 + random.int(65_536)]),
       );
       const sorted = keys.slice().sort();
       for (const drop of [1, Math.ceil(count / 3), count - 1, count].filter((n) => n >= 1)) {

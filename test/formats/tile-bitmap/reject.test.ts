@@ -248,8 +248,14 @@ describe("a header with right CRCs", () => {
       "weight_meta byte 95 is padding but not zero",
     ],
     [
-      "TB-04 20 with another count of nonzeros",
+      "TB-04 20 with fewer nonzeros than are stored",
       (p) => setMeta(32, META.nonzeros, view(p.meta).getUint32(META.nonzeros, true) - 1)(p),
+      "E_TB_COUNT",
+      "nonzeros are declared",
+    ],
+    [
+      "TB-04 20 with more nonzeros than are stored",
+      (p) => setMeta(32, META.nonzeros, view(p.meta).getUint32(META.nonzeros, true) + 1)(p),
       "E_TB_COUNT",
       "nonzeros are declared",
     ],

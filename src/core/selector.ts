@@ -87,10 +87,25 @@ function regexMatcher(text: string): (name: string) => boolean {
       { expected: `at most ${MOST_STEPS}`, hint: "use smaller counts in {}, or + and *" },
     );
   }
+  const alone = compileRegex(source, text);
+  if (source.includes("\\Q")) {
+    // \Q may quote to the end, and would quote what is put behind it
+    return (name) => alone.matcher(name).lookingAt() || alone.matcher(moduleName(name)).lookingAt();
+  }
+  let anchored: RE2JS | undefined; // made when first used: a recipe that is only checked needs none
+  return (name) => {
+    anchored ??= RE2JS.compile(`\\A(?:${source})`); // several times faster than `lookingAt`
+    return anchored.test(name) || anchored.test(moduleName(name));
+  };
+}
+
+/**
+ * The expression by itself: "a)(?:b" must not become valid by what is put around it. Throws
+ * E_PATTERN; `text` is the whole pattern, for the message.
+ */
+function compileRegex(source: string, text: string): RE2JS {
   try {
-    RE2JS.compile(source); // alone first: "a)(?:b" must not become valid by what is put around it
-    const regex = RE2JS.compile(`\\A(?:${source})`);
-    return (name) => regex.test(name) || regex.test(moduleName(name));
+    return RE2JS.compile(source);
   } catch (thrown) {
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     throw new SpInferError(

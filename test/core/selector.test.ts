@@ -14,6 +14,8 @@ describe("compileSelector", () => {
     ["a question mark for one character", "model.layers.?.mlp.up_proj"],
     ["a regular expression that begins at the start", "re:model\\.layers\\.0"],
     ["a regular expression that begins with anything", "re:.*up_proj$"],
+    ["quoted text that never ends", "re:\\Qmodel.layers.0."],
+    ["quoted text that ends", "re:\\Qmodel.\\E.*up_proj$"],
     ["alternatives, all anchored at the start", "re:nothing|model"],
     ["the class of linear layers", "Linear"],
   ])("takes a tensor by %s", (_, pattern) => {
@@ -27,6 +29,7 @@ describe("compileSelector", () => {
     ["a glob over a part of the name", "layers.*"],
     ["a question mark where there is no character", "model.layers.0?.mlp.up_proj"],
     ["a regular expression from the middle", "re:layers"],
+    ["quoted text from the middle", "re:\\Qlayers.0."],
     ["alternatives that begin in the middle", "re:nothing|layers"],
     ["another case", "UP_PROJ"],
     ["a dot as any character", "model.layers.0.mlp.up.proj"],

@@ -75,6 +75,8 @@ describe("parseStrictJson", () => {
   it.each([
     ["utf8", '"a\\ud800"', 2, "\\ud800 is half of a surrogate pair"],
     ["utf8", '"\\udc00\\ud800"', 1, "\\udc00 is half of a surrogate pair"],
+    ["utf8", '"\\udc00\\udc00"', 1, "\\udc00 is half of a surrogate pair"],
+    ["utf8", '"\\ud800\\ue000"', 1, "\\ud800 is half of a surrogate pair"],
     ["utf8", Uint8Array.of(0x22, 0xe9, 0x22), 1, "byte 0xe9 is not UTF-8"],
     ["syntax", "", 0, "found the end of the text"],
     ["syntax", "\ufeff1", 0, "expected a value"],

@@ -36,8 +36,11 @@ export interface SelectKernels {
   countNonfinite(bits: WeightBits, infinity: number): number;
 }
 
-/** Up to here sorting the keys is faster than two passes over 65,536 bins. */
-const SORT_UP_TO = 1 << 14;
+/** Up to here sorting the keys is faster than counting them in bins. */
+const SORT_UP_TO = 256;
+/** Keys are counted by their upper 11 bits, then the next 11, then the last 10. */
+const DIGIT_SHIFTS = [21, 10, 0];
+const DIGIT_BINS = 2048;
 
 /** The threshold that drops exactly `drop` ≥ 1 of `count` keys (u32, by index). */
 export function lowestThreshold(
@@ -52,16 +55,21 @@ export function lowestThreshold(
     const key = keys[drop - 1]!;
     return { key, ties: drop - keys.indexOf(key) };
   }
-  const upper = new Uint32Array(65_536);
-  for (let i = 0; i < count; i++) upper[keyAt(i) >>> 16]!++;
-  const high = findBin(upper, drop);
-  const lower = new Uint32Array(65_536);
-  for (let i = 0; i < count; i++) {
-    const key = keyAt(i);
-    if (key >>> 16 === high.bin) lower[key & 0xffff]!++;
+  const counts = new Uint32Array(DIGIT_BINS);
+  let bounds = { begin: 0, end: 2 ** 32 };
+  let left = drop;
+  for (const shift of DIGIT_SHIFTS) {
+    counts.fill(0);
+    const { begin, end } = bounds;
+    for (let i = 0; i < count; i++) {
+      const key = keyAt(i);
+      if (key >= begin && key < end) counts[(key - begin) >>> shift]!++;
+    }
+    const { bin, below } = findBin(counts.subarray(0, (end - begin) / 2 ** shift), left);
+    left -= below;
+    bounds = { begin: begin + bin * 2 ** shift, end: begin + (bin + 1) * 2 ** shift };
   }
-  const low = findBin(lower, drop - high.below);
-  return { key: high.bin * 65_536 + low.bin, ties: drop - high.below - low.below };
+  return { key: bounds.begin, ties: left };
 }
 
 /** The last bin with at most `drop` counts before it. */

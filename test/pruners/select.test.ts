@@ -6,7 +6,7 @@ import { expectSameBits } from "./weights.ts";
 
 describe("lowestThreshold", () => {
   it("drops exactly as many as asked, by sorting and by counting alike", () => {
-    for (const count of [1, 2, 100, (1 << 14) - 1, 1 << 14, (1 << 14) + 1, 40_000]) {
+    for (const count of [1, 2, 100, 255, 256, 257, 5000, 40_000]) {
       const random = createRandom(count);
       // anywhere, a few values, and many that differ in their lower half alone
       const keys = Uint32Array.from({ length: count }, () =>

@@ -264,12 +264,11 @@ class Run {
   }
 
   private configText(shards: readonly WrittenShard[]): string | undefined {
-    const { config } = this.model.archive;
-    if (config === undefined && this.plan.to === "dense") return undefined;
+    const { archive } = this.model;
+    if (archive.config === undefined && this.plan.to === "dense") return undefined;
     const packed = shards.flatMap(({ records }) => records).filter(({ kind }) => kind === "packed");
     const { dtype, to } = this.plan;
-    if (to === "dense" || !isHalfDtype(dtype))
-      return modelConfigText(config ?? {}, dtype, undefined);
+    if (to === "dense" || !isHalfDtype(dtype)) return modelConfigText(archive, dtype, undefined);
     const packedNames = new Set(packed.map(({ tensor }) => tensor));
     const kept = this.plan.steps.filter(
       ({ name, matrix, role }) => matrix !== undefined && role !== "norm" && !packedNames.has(name),
@@ -280,7 +279,7 @@ class Run {
       keptModules: kept.map(({ name }) => name.replace(/\.weight$/, "")),
       version: VERSION,
     });
-    return modelConfigText(config ?? {}, dtype, quantization);
+    return modelConfigText(archive, dtype, quantization);
   }
 
   private manifestOf(

@@ -174,12 +174,12 @@ function planTensor(source: TensorEntry, role: TensorRole, about: Circumstances)
   const size = settings === undefined ? undefined : prunedSize(matrix!, settings, dtype, dense);
   const pruned = settings === undefined ? {} : { prune: settings };
   const why = whyDense(recipe, dtype, size, dense);
-  if (why !== undefined) {
+  if (recipe.convert.to === "dense" || why !== undefined) {
     return {
       ...base,
       ...pruned,
       store: "dense",
-      reason: why,
+      ...(why === undefined ? {} : { reason: why }),
       copy: kept && unchanged,
       bytesOut: whole,
     };

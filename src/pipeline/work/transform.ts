@@ -11,7 +11,7 @@ import type { PruneContext } from "../../../pruners/definePruner.ts";
 import type { WeightBits } from "../../../pruners/select.ts";
 import { type HalfDtype, isHalfDtype, isWeightDtype, type WeightDtype } from "../../core/dtype.ts";
 import { SpInferError } from "../../core/errors.ts";
-import { castFloats, widenHalves } from "../../core/half.ts";
+import { castFloats, INFINITY_BITS, widenHalves } from "../../core/half.ts";
 import { transposeInto } from "../../core/transpose.ts";
 import { weightPacker } from "../plan/packedSize.ts";
 import { configurePruner } from "../plan/selection.ts";
@@ -47,11 +47,6 @@ export interface TransformOptions {
   readonly keepDense?: boolean;
 }
 
-const INFINITY: Readonly<Record<WeightDtype, number>> = {
-  F16: 0x7c00,
-  BF16: 0x7f80,
-  F32: 0x7f80_0000,
-};
 /** A packed weight costs a second line in the file's header. */
 const HEADER_LINE_BYTES = 128;
 
@@ -68,7 +63,7 @@ export function transformTensor(
   const underflowed = decoded.underflowed + cast.underflowed;
   const bits = cast.bits;
   const { kernels } = selectKernels();
-  const nonfinite = kernels.countNonfinite(bits, INFINITY[step.dtype]);
+  const nonfinite = kernels.countNonfinite(bits, INFINITY_BITS[step.dtype]);
   if (nonfinite > 0 && options.strictFinite) throw notFinite(step, nonfinite);
   const outputsFirst =
     step.orientation === "in-out" ? swapAxes(bits, step, "to outputs first") : bits;

@@ -64,7 +64,7 @@ function addedTokens({ vocabulary, ids, stripsRight }: TokenizerParts): Json[] {
 }
 
 /** The beginning and end tokens that go around every text. */
-export function endTokens({ vocabulary, addBos, addEos }: TokenizerParts): SpecialTokens {
+function endTokens({ vocabulary, addBos, addEos }: TokenizerParts): SpecialTokens {
   const { bos, eos } = vocabulary.special;
   return {
     ...(addBos && bos !== undefined ? { bos } : {}),

@@ -70,10 +70,10 @@ function splits(whole: string, ids: ReadonlyMap<string, number>, priority: numbe
   for (let i = 1; i < points.length; i++) {
     cut += points[i - 1]!.length;
     const left = whole.slice(0, cut);
+    if (!ids.has(left)) continue;
     const right = whole.slice(cut);
-    if (ids.has(left) && ids.has(right)) {
-      ways.push({ left, right, priority, leftLength: i, rightLength: points.length - i });
-    }
+    if (!ids.has(right)) continue;
+    ways.push({ left, right, priority, leftLength: i, rightLength: points.length - i });
   }
   return ways;
 }

@@ -399,7 +399,8 @@ describe("readGguf", () => {
     const bytes = ggufFile({ keys, tensors: list });
     const begin = performance.now();
     await readGguf(memorySource(bytes), DEFAULT_LIMITS);
-    expect(performance.now() - begin).toBeLessThan(2000);
+    // comparing every name with every other would take minutes
+    expect(performance.now() - begin).toBeLessThan(10_000);
   });
 });
 

@@ -12,6 +12,14 @@ export const CONFIG_FILE = "config.json";
 
 /** Reads config.json. Throws E_CONFIG when it is missing, too large or not a JSON object. */
 export async function readConfig(files: ModelFiles, limits: Limits): Promise<ModelConfig> {
+  return (await readConfigAndText(files, limits)).config;
+}
+
+/** The same, with the text that it was. */
+export async function readConfigAndText(
+  files: ModelFiles,
+  limits: Limits,
+): Promise<{ readonly config: ModelConfig; readonly text: string }> {
   if (!files.has(CONFIG_FILE)) {
     throw new SpInferError("E_CONFIG", `${files.label}: the folder has no ${CONFIG_FILE}`, {
       path: files.label,
@@ -26,7 +34,8 @@ export async function readConfig(files: ModelFiles, limits: Limits): Promise<Mod
       { path: source.label, hint: "raise the limit with --limit configBytes=…" },
     );
   }
-  return parseConfig(await source.read(0, source.size), source.label);
+  const bytes = await source.read(0, source.size);
+  return { config: parseConfig(bytes, source.label), text: new TextDecoder().decode(bytes) };
 }
 
 /** NaN and Infinity are accepted: transformers writes them (`"time_step_limit": [0.0, Infinity]`). */

@@ -39,6 +39,7 @@ export const safetensors: Format = defineFormat({
         }),
       ),
       config: opened.config,
+      ...(opened.configText === undefined ? {} : { configText: opened.configText }),
       sideFiles: opened.sideFiles,
       tensorFiles: opened.tensorFiles,
       warnings: [...opened.warnings, ...quantizedWarning(files, opened.config)],

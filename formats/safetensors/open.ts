@@ -9,7 +9,7 @@ import type { ModelConfig, SideFile } from "../../src/core/archive.ts";
 import type { ModelFiles } from "../../src/core/byteSource.ts";
 import { requireLittleEndian } from "../../src/core/endianness.ts";
 import type { OpenOptions } from "../defineFormat.ts";
-import { readConfig } from "./config.ts";
+import { readConfigAndText } from "./config.ts";
 import { type HeaderEntry, readSafetensorsHeader, type SafetensorsHeader } from "./header.ts";
 import { indexTooLarge, parseShardIndex } from "./shardIndex.ts";
 import { checkShards, requireShards } from "./shards.ts";
@@ -29,6 +29,7 @@ export interface OpenedSafetensors {
   readonly tensorFiles: readonly { readonly name: string; readonly bytes: number }[];
   /** Undefined when one file was named and not a folder. */
   readonly config: ModelConfig | undefined;
+  readonly configText?: string;
   readonly sideFiles: readonly SideFile[];
   /** Python and other code in the folder, which is never run and not among `sideFiles`. */
   readonly codeFiles: readonly string[];
@@ -42,7 +43,7 @@ export async function openSafetensorsFiles(
 ): Promise<OpenedSafetensors> {
   requireLittleEndian();
   const { use, warnings: choiceWarnings } = findTensorFiles(files);
-  const config = files.single ? undefined : await readConfig(files, options.limits);
+  const configFile = files.single ? undefined : await readConfigAndText(files, options.limits);
   const read =
     "file" in use
       ? await readHeaders(files, [use.file], options)
@@ -55,7 +56,8 @@ export async function openSafetensorsFiles(
     ),
     metadata: new Map([...read.headers].map(([file, { metadata }]) => [file, metadata])),
     tensorFiles: read.sizes,
-    config,
+    config: configFile?.config,
+    ...(configFile === undefined ? {} : { configText: configFile.text }),
     sideFiles,
     codeFiles,
     warnings: [

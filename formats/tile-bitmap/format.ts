@@ -42,6 +42,7 @@ export const tileBitmap: Format = defineFormat({
       format: NAME,
       entries: await pairUp(files, opened.tensors, options.limits),
       config,
+      ...(opened.configText === undefined ? {} : { configText: opened.configText }),
       sideFiles: opened.sideFiles,
       tensorFiles: opened.tensorFiles,
       warnings: opened.warnings,
@@ -88,6 +89,8 @@ async function pairUp(
     if (tensor.name.endsWith(PACKED_SUFFIX)) continue;
     const meta = metas.get(tensor.name + META_SUFFIX);
     if (meta === undefined) {
+      if (looksPacked(tensor))
+        throw notAPair({ path: tensor.file, tensor: tensor.name }, "its weight_meta is missing");
       entries.push(plainEntry(tensor));
       continue;
     }
@@ -97,6 +100,11 @@ async function pairUp(
   for (const { name, file } of metas.values())
     throw notAPair({ path: file, tensor: name }, "its weight is missing");
   return entries;
+}
+
+/** No layer has a weight of one dimension of integers. */
+function looksPacked({ name, dtype, shape }: StoredTensor): boolean {
+  return name.endsWith(".weight") && dtype === "I64" && shape.length === 1;
 }
 
 function plainEntry({ name, dtype, shape, file, begin, end }: StoredTensor): TensorEntry {

@@ -1,0 +1,197 @@
+/** The commands. What they do is in ../commands. */
+import {
+  CHOICES,
+  CONVERT_OPTIONS,
+  DOCTOR_OPTIONS,
+  INSPECT_OPTIONS,
+  PLAN_OPTIONS,
+  PRUNE_OPTIONS,
+  RECIPE_INIT_OPTIONS,
+  RECIPE_SHOW_OPTIONS,
+  RUN_OPTIONS,
+  VERIFY_OPTIONS,
+} from "./options.ts";
+import type { CommandSpec, PositionalSpec } from "./spec.ts";
+
+const model: PositionalSpec = {
+  name: "model",
+  required: true,
+  value: "folder",
+  summary:
+    "a model folder, a .safetensors or .gguf file, or org/name[@rev] in the local Hugging Face cache",
+};
+
+const recipeFile: PositionalSpec = {
+  name: "recipe",
+  required: true,
+  value: "file",
+  summary: "a recipe (YAML, see docs/recipe.md)",
+};
+
+export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: "inspect",
+    summary: "show what a model is, from its headers",
+    positionals: [model],
+    options: INSPECT_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer inspect ./Llama-3.2-1B", "parameters, dtypes and sizes by role"],
+      ["spinfer inspect out --layers", "sparsity of every block of a packed checkpoint"],
+      ["spinfer inspect out --tensors '*.down_proj' --json", "some tensors, for a program"],
+    ],
+  },
+  {
+    name: "plan",
+    summary: "show what prune would do, before any work",
+    positionals: [model],
+    options: PLAN_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer plan ./Llama-3.2-1B --sparsity 0.6", "size, memory, disk and time"],
+      ["spinfer plan ./Llama-3.2-1B --recipe recipe.yaml --format csv", "tensor by tensor"],
+    ],
+  },
+  {
+    name: "prune",
+    summary: "prune a model and store it without its zeros",
+    positionals: [model],
+    options: PRUNE_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer prune ./Llama-3.2-1B -o out --sparsity 0.5", "half of every linear layer"],
+      ["spinfer prune model.gguf -o out --pattern 2:4 --to dense", "loads in every runtime"],
+      ["spinfer prune ./Llama-3.2-1B -o out --recipe recipe.yaml", "settings from a file"],
+      ["spinfer prune ./Llama-3.2-1B -o out --resume", "after it was interrupted"],
+    ],
+  },
+  {
+    name: "convert",
+    summary: "store a model another way; its weights stay bit for bit",
+    positionals: [model],
+    options: CONVERT_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer convert out -o dense --to dense", "tile-bitmap back to plain safetensors"],
+      ["spinfer convert model.gguf -o folder --to dense", "GGUF to a Hugging Face folder"],
+      ["spinfer convert pruned -o out --to tile-bitmap", "weights that were pruned elsewhere"],
+    ],
+  },
+  {
+    name: "verify",
+    summary: "check a checkpoint: structure, hashes, and its weights against the source",
+    positionals: [
+      {
+        name: "checkpoint",
+        required: true,
+        value: "folder",
+        summary: "a folder that SpInfer wrote",
+      },
+    ],
+    options: VERIFY_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer verify out", "structure and every hash"],
+      ["spinfer verify out --level full", "recompute the pruned weights and compare bit for bit"],
+      ["spinfer verify out --level full --against ./Llama-3.2-1B", "when the source has moved"],
+    ],
+  },
+  {
+    name: "run",
+    summary: "do what a recipe says",
+    positionals: [recipeFile, { ...model, required: false }],
+    options: RUN_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer run recipe.yaml", "model and output as the recipe names them"],
+      ["spinfer run recipe.yaml ./Llama-3.2-1B -o out", "or as the command line does"],
+      ["spinfer run recipe.yaml --dry-run", "only the plan"],
+    ],
+  },
+  {
+    name: "recipe init",
+    summary: "write a recipe to begin with",
+    positionals: [
+      {
+        name: "preset",
+        required: false,
+        choices: CHOICES.preset,
+        summary: "which one (magnitude-50)",
+      },
+    ],
+    options: RECIPE_INIT_OPTIONS,
+    table: false,
+    examples: [["spinfer recipe init two-four -o recipe.yaml", "2 of every 4 weights"]],
+  },
+  {
+    name: "recipe validate",
+    summary: "check a recipe; errors have line and column",
+    positionals: [recipeFile],
+    options: [],
+    table: false,
+    examples: [["spinfer recipe validate recipe.yaml", "exit code 0, or 2 and the reason"]],
+  },
+  {
+    name: "recipe show",
+    summary: "print a recipe with every default filled in",
+    positionals: [recipeFile],
+    options: RECIPE_SHOW_OPTIONS,
+    table: false,
+    examples: [["spinfer recipe show recipe.yaml --sparsity 0.6", "with a flag put on it"]],
+  },
+  {
+    name: "doctor",
+    summary: "show what SpInfer finds on this machine",
+    positionals: [],
+    options: DOCTOR_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer doctor --selftest", "the whole pipeline on a small model, offline"],
+      ["spinfer doctor --json", "for a bug report; holds no secrets"],
+    ],
+  },
+  {
+    name: "help",
+    summary: "explain a command or an error code",
+    positionals: [
+      { name: "topic", required: false, summary: "a command, or a code such as E_ST_TRUNCATED" },
+    ],
+    options: [],
+    table: false,
+    examples: [
+      ["spinfer help prune", ""],
+      ["spinfer help E_ST_TRUNCATED", ""],
+    ],
+  },
+  {
+    name: "version",
+    summary: "print the version",
+    positionals: [],
+    options: [],
+    table: false,
+    examples: [["spinfer version --json", ""]],
+  },
+  {
+    name: "completion",
+    summary: "print a script that completes commands in a shell",
+    positionals: [
+      { name: "shell", required: true, choices: CHOICES.shell, summary: "bash, zsh or fish" },
+    ],
+    options: [],
+    table: false,
+    examples: [
+      ["spinfer completion bash > ~/.local/share/bash-completion/completions/spinfer", ""],
+      ["spinfer completion fish > ~/.config/fish/completions/spinfer.fish", ""],
+    ],
+  },
+];
+
+/** The command of that name, one word or two. */
+export function findCommand(name: string): CommandSpec | undefined {
+  return COMMANDS.find((command) => command.name === name);
+}
+
+/** First words of commands: "recipe" once. */
+export const COMMAND_WORDS: readonly string[] = [
+  ...new Set(COMMANDS.map(({ name }) => name.split(" ")[0]!)),
+];

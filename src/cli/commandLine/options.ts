@@ -1,0 +1,341 @@
+/** The options, each written once. */
+import type { OptionSpec } from "./spec.ts";
+import { OUTPUT_FORMATS } from "./spec.ts";
+
+const OUTPUT = "Output";
+const WORK = "Work";
+const PRUNING = "Pruning";
+const WRITING = "Writing";
+
+export const PROGRESS_MODES = ["auto", "bar", "plain", "json", "none"] as const;
+export type ProgressMode = (typeof PROGRESS_MODES)[number];
+
+/** A test holds these to the pipeline's own lists; importing those would cost every start 50 ms. */
+export const CHOICES = {
+  method: ["magnitude", "random"],
+  scope: ["matrix", "row", "model"],
+  to: ["tile-bitmap", "dense"],
+  dtype: ["f16", "bf16", "f32"],
+  level: ["structure", "hash", "full"],
+  preset: ["magnitude-50", "magnitude-60", "two-four", "convert"],
+  shell: ["bash", "zsh", "fish"],
+} as const;
+
+/** Accepted by every command, before or after its name. */
+export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "format",
+    kind: "value",
+    choices: OUTPUT_FORMATS,
+    summary: "form of the result (auto: for people)",
+    group: OUTPUT,
+  },
+  { name: "json", kind: "flag", summary: "the same as --format json", group: OUTPUT },
+  {
+    name: "quiet",
+    alias: "q",
+    kind: "flag",
+    summary: "only the essential value, and no progress",
+    group: OUTPUT,
+  },
+  {
+    name: "color",
+    kind: "flag",
+    negative: true,
+    summary: "no colours (NO_COLOR does the same)",
+    group: OUTPUT,
+  },
+  {
+    name: "progress",
+    kind: "value",
+    choices: PROGRESS_MODES,
+    summary: "how progress is shown on stderr (auto: bars on a terminal, else lines)",
+    group: OUTPUT,
+  },
+  {
+    name: "debug",
+    kind: "flag",
+    summary: "show stack traces (SPINFER_DEBUG=1 does the same)",
+    group: OUTPUT,
+  },
+  {
+    name: "threads",
+    kind: "value",
+    placeholder: "N",
+    summary: "worker threads (as many as the machine runs at once)",
+    group: WORK,
+  },
+  {
+    name: "limit",
+    kind: "list",
+    placeholder: "KEY=N",
+    summary: "raise a resource limit; see docs/cli.md for the keys",
+    group: WORK,
+  },
+  {
+    name: "follow-symlinks",
+    kind: "flag",
+    summary: "read links that lead out of the model folder",
+    group: WORK,
+  },
+  { name: "help", alias: "h", kind: "flag", summary: "this text", group: OUTPUT },
+  { name: "version", alias: "V", kind: "flag", summary: "print the version", group: OUTPUT },
+];
+
+const output: OptionSpec = {
+  name: "output",
+  alias: "o",
+  kind: "value",
+  placeholder: "DIR",
+  value: "folder",
+  summary: "where the new checkpoint goes; must not exist yet",
+  group: WRITING,
+};
+
+const to: OptionSpec = {
+  name: "to",
+  kind: "value",
+  choices: CHOICES.to,
+  summary: "how sparse matrices are stored (tile-bitmap)",
+  group: WRITING,
+};
+
+const dtype: OptionSpec = {
+  name: "dtype",
+  kind: "value",
+  choices: CHOICES.dtype,
+  summary: "dtype of the weights (the source's own 16-bit type, else f16)",
+  group: WRITING,
+};
+
+const maxShardSize: OptionSpec = {
+  name: "max-shard-size",
+  kind: "value",
+  placeholder: "SIZE",
+  summary: "largest output file: 500MB, 2GiB, … (5GB)",
+  group: WRITING,
+};
+
+const strictFinite: OptionSpec = {
+  name: "strict-finite",
+  kind: "flag",
+  summary: "refuse NaN and infinity instead of keeping and reporting them",
+  group: WRITING,
+};
+
+const keepUnknown: OptionSpec = {
+  name: "keep-unknown",
+  kind: "flag",
+  summary: "carry tensors of unknown dtype over as they are",
+  group: WRITING,
+};
+
+const dryRun: OptionSpec = {
+  name: "dry-run",
+  kind: "flag",
+  summary: "show the plan and write nothing",
+  group: WRITING,
+};
+
+/** What only makes sense when something is written. */
+const RUNNING: readonly OptionSpec[] = [
+  { name: "resume", kind: "flag", summary: "go on with an unfinished run", group: WRITING },
+  {
+    name: "restart",
+    kind: "flag",
+    summary: "throw an unfinished run away and start again",
+    group: WRITING,
+  },
+  {
+    name: "force",
+    kind: "flag",
+    summary: "replace an existing output (swapped in when complete)",
+    group: WRITING,
+  },
+  {
+    name: "skip-space-check",
+    kind: "flag",
+    summary: "start even if the disk seems too small",
+    group: WRITING,
+  },
+  {
+    name: "verify",
+    kind: "value",
+    choices: ["none", ...CHOICES.level],
+    summary: "how the result is verified at the end (hash)",
+    group: WRITING,
+  },
+];
+
+const PRUNE: readonly OptionSpec[] = [
+  {
+    name: "method",
+    kind: "value",
+    choices: CHOICES.method,
+    summary: "which weights go (magnitude: those nearest to zero)",
+    group: PRUNING,
+  },
+  {
+    name: "sparsity",
+    kind: "value",
+    placeholder: "S",
+    summary: "fraction of each matrix that becomes zero, 0 ≤ S < 1 (0.5)",
+    group: PRUNING,
+  },
+  {
+    name: "pattern",
+    kind: "value",
+    placeholder: "P",
+    summary: "unstructured, or N:M such as 2:4 (N kept of every M inputs)",
+    group: PRUNING,
+  },
+  {
+    name: "scope",
+    kind: "value",
+    choices: CHOICES.scope,
+    summary: "what one threshold spans (matrix)",
+    group: PRUNING,
+  },
+  {
+    name: "seed",
+    kind: "value",
+    placeholder: "N",
+    summary: "seed of --method random (0)",
+    group: PRUNING,
+  },
+  {
+    name: "targets",
+    kind: "list",
+    placeholder: "PATTERN",
+    summary: "prune these: a name, a glob, re:REGEX, or Linear (Linear); repeatable",
+    group: PRUNING,
+  },
+  {
+    name: "ignore",
+    kind: "list",
+    placeholder: "PATTERN",
+    summary: "but not these; repeatable",
+    group: PRUNING,
+  },
+  {
+    name: "allow-empty",
+    kind: "flag",
+    summary: "do not mind targets that match nothing",
+    group: PRUNING,
+  },
+];
+
+const recipe: OptionSpec = {
+  name: "recipe",
+  kind: "value",
+  placeholder: "FILE",
+  value: "file",
+  summary: "take the settings from a recipe; flags win over it",
+  group: PRUNING,
+};
+
+const saveRecipe: OptionSpec = {
+  name: "save-recipe",
+  kind: "value",
+  placeholder: "FILE",
+  value: "file",
+  summary: "write the resolved recipe to a file",
+  group: PRUNING,
+};
+
+const planTensors: OptionSpec = {
+  name: "tensors",
+  kind: "flag",
+  summary: "one line a tensor instead of a kind, when showing a plan",
+  group: OUTPUT,
+};
+
+const DENSE_OUTPUT = [output, to, dtype, maxShardSize, strictFinite, keepUnknown];
+
+export const PRUNE_OPTIONS = [
+  ...PRUNE,
+  recipe,
+  saveRecipe,
+  ...DENSE_OUTPUT,
+  ...RUNNING,
+  dryRun,
+  planTensors,
+];
+/** Everything that `prune` takes, so that any `prune` command line is also a `plan` one. */
+export const PLAN_OPTIONS = PRUNE_OPTIONS;
+export const RUN_OPTIONS = [...DENSE_OUTPUT, ...RUNNING, dryRun, planTensors, ...PRUNE, saveRecipe];
+export const CONVERT_OPTIONS = [...DENSE_OUTPUT, ...RUNNING, dryRun, planTensors];
+export const RECIPE_SHOW_OPTIONS = [...PRUNE, output, to, dtype, maxShardSize, strictFinite];
+
+const SHOWN = "What is shown";
+
+export const INSPECT_OPTIONS: readonly OptionSpec[] = [
+  { name: "layers", kind: "flag", summary: "one line a block", group: SHOWN },
+  {
+    name: "tensors",
+    kind: "optional",
+    placeholder: "PATTERN",
+    summary: "one line a tensor; with a pattern (name, glob, re:REGEX) only those",
+    group: SHOWN,
+  },
+  {
+    name: "top",
+    kind: "value",
+    placeholder: "N",
+    summary: "only the N largest of them",
+    group: SHOWN,
+  },
+  {
+    name: "stats",
+    kind: "flag",
+    summary: "read all weights and count their zeros",
+    group: SHOWN,
+  },
+  { name: "hash", kind: "flag", summary: "SHA-256 of the files that hold tensors", group: SHOWN },
+  { ...keepUnknown, group: SHOWN, summary: "list tensors of unknown dtype too" },
+];
+
+const CHECKING = "Checking";
+
+export const VERIFY_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "level",
+    kind: "value",
+    choices: CHOICES.level,
+    summary: "how deep; each level has all of the one before (hash)",
+    group: CHECKING,
+  },
+  {
+    name: "against",
+    kind: "value",
+    placeholder: "DENSE",
+    value: "folder",
+    summary: "the dense source for --level full (where the manifest says)",
+    group: CHECKING,
+  },
+  {
+    name: "fail-fast",
+    kind: "flag",
+    summary: "stop at the first finding",
+    group: CHECKING,
+  },
+];
+
+export const DOCTOR_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "selftest",
+    kind: "flag",
+    summary: "prune and verify the model that comes with SpInfer, in a temporary folder",
+    group: CHECKING,
+  },
+];
+
+export const RECIPE_INIT_OPTIONS: readonly OptionSpec[] = [
+  {
+    ...output,
+    placeholder: "FILE",
+    value: "file",
+    summary: "write it to a file (printed otherwise)",
+  },
+  { name: "force", kind: "flag", summary: "replace an existing file", group: WRITING },
+];

@@ -1,0 +1,33 @@
+/** The JSON result of `doctor`. */
+import { z } from "zod";
+import { bytes, count, milliseconds } from "./parts.ts";
+
+export const doctorResultSchema = z.strictObject({
+  spinfer: z.string(),
+  node: z.string(),
+  platform: z.string(),
+  arch: z.string(),
+  system: z.string(),
+  cpu: z.string(),
+  threads: count,
+  memory_bytes: bytes,
+  free_memory_bytes: bytes,
+  folder: z.string(),
+  free_disk_bytes: bytes,
+  endianness: z.enum(["LE", "BE"]),
+  kernels: z.enum(["wasm-simd", "typescript"]),
+  cuda: z.null().describe("No CUDA library comes with this version"),
+  environment: z.record(z.string(), z.string()).describe("Of a short list of variables"),
+  selftest: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        ok: z.boolean(),
+        detail: z.string(),
+        elapsed_ms: milliseconds,
+      }),
+    )
+    .nullable(),
+});
+
+export type DoctorResult = z.infer<typeof doctorResultSchema>;

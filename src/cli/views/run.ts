@@ -1,0 +1,134 @@
+/** What prune, convert and run did. */
+import { formatBytes, formatDuration, formatPercent } from "../../core/text.ts";
+import type { RunReport } from "../../pipeline/execute.ts";
+import type { VerifyReport } from "../../pipeline/verify.ts";
+import {
+  bad,
+  caution,
+  type Document,
+  faint,
+  good,
+  type Line,
+  lines,
+  type Table,
+} from "../output/document.ts";
+import type { RunResult } from "../schemas/run.ts";
+import { findingBlocks, verifyResult } from "./verify.ts";
+import { counted, quoted, showBytes, showPercent, sizeChange } from "./words.ts";
+
+export interface RunFacts {
+  readonly report: RunReport;
+  readonly verified: VerifyReport | undefined;
+  /** The output as the user named it. */
+  readonly shownOutput: string;
+  readonly pruned: boolean;
+}
+
+export function runResult({ report, verified }: RunFacts): RunResult {
+  return {
+    dry_run: false,
+    output: report.output,
+    format: report.format,
+    tensors: report.tensors,
+    pruned: report.pruned,
+    packed: report.packed,
+    sparsity: report.sparsity,
+    bytes_in: report.bytesIn,
+    bytes_out: report.bytesOut,
+    nonfinite: report.nonfinite,
+    overflowed: report.overflowed,
+    underflowed: report.underflowed,
+    resumed_tensors: report.resumedTensors,
+    manifest_sha256: report.manifestSha256,
+    elapsed_ms: report.elapsedMs,
+    verified: verified === undefined ? null : verifyResult(verified),
+  };
+}
+
+export function runTable(result: RunResult): Table {
+  const { verified, ...rest } = result;
+  return {
+    columns: [
+      { key: "output", title: "output" },
+      { key: "format", title: "format" },
+      { key: "tensors", title: "tensors", align: "right" },
+      { key: "pruned", title: "pruned", align: "right" },
+      { key: "packed", title: "packed", align: "right" },
+      { key: "sparsity", title: "zeros", align: "right", show: showPercent },
+      { key: "bytes_in", title: "before", align: "right", show: showBytes },
+      { key: "bytes_out", title: "after", align: "right", show: showBytes },
+      { key: "nonfinite", title: "not finite", align: "right" },
+      { key: "overflowed", title: "overflowed", align: "right" },
+      { key: "underflowed", title: "underflowed", align: "right" },
+      { key: "resumed_tensors", title: "resumed", align: "right" },
+      { key: "manifest_sha256", title: "manifest" },
+      { key: "elapsed_ms", title: "ms", align: "right" },
+      { key: "verified", title: "verified" },
+    ],
+    rows: [{ ...rest, verified: verified === null ? null : verified.ok }],
+  };
+}
+
+export function runDocument(facts: RunFacts): Document {
+  const { verified } = facts;
+  return [
+    lines(...summary(facts)),
+    ...(verified === undefined || verified.ok ? [] : findingBlocks(verified)),
+    ...(verified?.ok === false ? [] : [lines(...nextSteps(facts))]),
+  ];
+}
+
+function summary(facts: RunFacts): Line[] {
+  const { report, verified, shownOutput } = facts;
+  const { bytesIn, bytesOut, elapsedMs, resumedTensors } = report;
+  const resumed = resumedTensors === 0 ? "" : ` · ${resumedTensors} of them were done already`;
+  return [
+    [
+      good("✓"),
+      ` wrote ${shownOutput} (${formatBytes(bytesOut)}, ${sizeChange(bytesIn, bytesOut)}) in ${formatDuration(elapsedMs)}`,
+    ],
+    [`  ${whatCameOut(facts)}${resumed}`],
+    ...notSmaller(report),
+    verifiedLine(verified),
+    [faint(`  manifest sha256 ${report.manifestSha256}`)],
+  ];
+}
+
+function whatCameOut({ report, pruned }: RunFacts): string {
+  const { tensors, packed, sparsity, format, pruned: prunedTensors } = report;
+  const zeros = `${formatPercent(sparsity)} of their weights are zero`;
+  if (format === "tile-bitmap") {
+    if (packed === 0)
+      return `none of ${counted(tensors, "tensor")} was packed: none would be smaller`;
+    return `${packed} of ${counted(tensors, "tensor")} packed without their zeros · ${zeros}`;
+  }
+  if (pruned)
+    return `${prunedTensors} of ${counted(tensors, "tensor")} pruned, stored dense · ${zeros}`;
+  return `${counted(tensors, "tensor")}, stored dense`;
+}
+
+function notSmaller({ bytesIn, bytesOut, format }: RunReport): Line[] {
+  if (bytesOut < bytesIn || format === "dense") return [];
+  return [
+    [
+      caution("  not smaller: "),
+      "the bitmaps take what the zeros free; prune more, or keep it --to dense",
+    ],
+  ];
+}
+
+function verifiedLine(verified: VerifyReport | undefined): Line {
+  if (verified === undefined) return [faint("  not verified (--verify none)")];
+  const mark = verified.ok ? good("✓") : bad("✗");
+  const ms = formatDuration(verified.elapsedMs);
+  return ["  verify ", mark, ` level ${verified.level} in ${ms}`];
+}
+
+function nextSteps({ shownOutput, report, pruned, verified }: RunFacts): Line[] {
+  const path = quoted(shownOutput);
+  const steps = [
+    ...(pruned && verified?.level !== "full" ? [`spinfer verify ${path} --level full`] : []),
+    `spinfer inspect ${path}${report.packed > 0 ? " --layers" : ""}`,
+  ];
+  return steps.map((step, i) => [faint(i === 0 ? "  next: " : "        "), step]);
+}

@@ -3,7 +3,7 @@ import type { ModelConfig } from "../core/archive.ts";
 import { isRecord } from "../core/guards.ts";
 import { printable } from "../core/text.ts";
 import { textConfig } from "./config.ts";
-import { describeTensor } from "./roles.ts";
+import { describeTensor, type TensorRole } from "./roles.ts";
 
 /** Our own name in `quant_method`; packed by us is not quantised. */
 const OWN_METHOD = "spinfer";
@@ -55,10 +55,15 @@ export interface TiedEmbeddings {
  */
 export function tiedEmbeddings(
   config: ModelConfig | undefined,
-  tensors: readonly { readonly name: string; readonly shape: readonly number[] }[],
+  tensors: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    /** Where it is known already. */
+    readonly role?: TensorRole;
+  }[],
 ): TiedEmbeddings {
   const head = tensors.find(
-    ({ name, shape }) => describeTensor(name, shape, config).role === "head",
+    ({ name, shape, role }) => (role ?? describeTensor(name, shape, config)).role === "head",
   )?.name;
   const said = textConfig(config)["tie_word_embeddings"] ?? config?.["tie_word_embeddings"];
   const tied = typeof said === "boolean" ? said : head === undefined;

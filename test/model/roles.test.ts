@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { blockIndex, describeTensor, describeTensors, type Role } from "../../src/model/index.ts";
+import { processorMs } from "../helpers/processorTime.ts";
 
 describe("blockIndex", () => {
   it.each([
@@ -30,9 +31,8 @@ describe("blockIndex", () => {
   });
 
   it("takes no longer for a hostile name", () => {
-    const began = performance.now();
-    blockIndex(`${"layerslayer".repeat(6000)}.${"0.".repeat(10_000)}x`);
-    expect(performance.now() - began).toBeLessThan(100);
+    const name = `${"layerslayer".repeat(6000)}.${"0.".repeat(10_000)}x`;
+    expect(processorMs(() => blockIndex(name))).toBeLessThan(100);
   });
 });
 

@@ -15,8 +15,8 @@ export interface RoledTensor {
 }
 
 export type Choice =
-  | { readonly action: "prune"; readonly settings: LayerSettings }
-  | { readonly action: "keep"; readonly reason: string };
+  | { readonly kind: "prune"; readonly settings: LayerSettings }
+  | { readonly kind: "keep"; readonly reason: string };
 
 const KEPT: Readonly<Record<Role, string>> = {
   linear: "not targeted",
@@ -53,7 +53,7 @@ export function chooseTensors(
   const choices = tensors.map((tensor): Choice => {
     for (const pattern of unmatched) if (means(pattern, tensor, tied)) unmatched.delete(pattern);
     if (!targets.some((pattern) => means(pattern, tensor, tied))) return keep(tensor.role, tied);
-    if (ignored(tensor.name)) return { action: "keep", reason: "ignored" };
+    if (ignored(tensor.name)) return { kind: "keep", reason: "ignored" };
     const matching = overrides
       .filter(({ patterns }) => patterns.some((pattern) => means(pattern, tensor, tied)))
       .map(({ override }) => override);
@@ -70,7 +70,7 @@ function means(pattern: Pattern, { name, role }: RoledTensor, tied: boolean): bo
 
 function keep({ role, why }: TensorRole, tied: boolean): Choice {
   const reason = role === "head" && tied ? "output head, tied to the embedding" : KEPT[role];
-  return { action: "keep", reason: why === undefined ? reason : `${reason}: ${why}` };
+  return { kind: "keep", reason: why === undefined ? reason : `${reason}: ${why}` };
 }
 
 function settingsOf(prune: PruneRecipe, overrides: readonly Override[], name: string): Choice {
@@ -93,8 +93,8 @@ function settingsOf(prune: PruneRecipe, overrides: readonly Override[], name: st
     sparsity = patternSparsity(pattern) ?? override.sparsity ?? sparsity;
     options = { ...options, ...override.options };
   }
-  if (skip) return { action: "keep", reason: "skipped by an override" };
-  return { action: "prune", settings: { method, sparsity, pattern, options } };
+  if (skip) return { kind: "keep", reason: "skipped by an override" };
+  return { kind: "prune", settings: { method, sparsity, pattern, options } };
 }
 
 function noTarget(

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { readRecipe } from "../../../src/pipeline/recipe/index.ts";
+import { processorMs } from "../../helpers/processorTime.ts";
 
 /** A recipe with a prune section of these lines. */
 const pruning = (...lines: string[]) =>
@@ -179,10 +180,9 @@ describe("hostile recipes", () => {
       (_, i) =>
         `b${i}: &b${i} [${Array.from({ length: 9 }, () => (i === 0 ? "lol" : `*b${i - 1}`))}]`,
     );
-    readRecipe("version: 1\n", "warm-up");
-    const began = performance.now();
-    const { code, message } = errorOf(["version: 1", ...levels].join("\n"));
-    expect(performance.now() - began).toBeLessThan(50);
+    const text = ["version: 1", ...levels].join("\n");
+    const { code, message } = errorOf(text);
+    expect(processorMs(() => errorOf(text))).toBeLessThan(50);
     expect(code).toBe("E_RECIPE_ALIAS");
     expect(message).toContain("recipe.yaml:2:5: anchor &b0: anchors are not part of recipes");
   });
@@ -218,9 +218,8 @@ describe("hostile recipes", () => {
       `${Array.from({ length: 11 }, (_, i) => `${" ".repeat(i)}k:`).join("\n")}\n${" ".repeat(12)}${"- ".repeat(11)}${"[".repeat(11)}`,
     ],
   ])("YA-02 refuses %s nested too deeply before parsing", (_, text) => {
-    const began = performance.now();
     const { code, message } = errorOf(text);
-    expect(performance.now() - began).toBeLessThan(100);
+    expect(processorMs(() => errorOf(text))).toBeLessThan(100);
     expect(code).toBe("E_RECIPE_LIMIT");
     expect(message).toContain("nested deeper than 32 levels");
   });
@@ -265,13 +264,14 @@ describe("hostile recipes", () => {
     ["expressions", pruning("sparsity: 0.5", `targets: [${'"re:\\\\pL{900}", '.repeat(3000)}]`)],
   ])("YA-02 takes under a second for as many %s as fit", (_, text) => {
     expect(Buffer.byteLength(text)).toBeLessThanOrEqual(256 * 1024);
-    const began = performance.now();
-    try {
-      readRecipe(text, "recipe.yaml");
-    } catch (thrown) {
-      expect(thrown).toMatchObject({ code: expect.stringMatching(/^E_RECIPE_/) });
-    }
-    expect(performance.now() - began).toBeLessThan(1000);
+    const read = () => {
+      try {
+        readRecipe(text, "recipe.yaml");
+      } catch (thrown) {
+        expect(thrown).toMatchObject({ code: expect.stringMatching(/^E_RECIPE_/) });
+      }
+    };
+    expect(processorMs(read)).toBeLessThan(1000);
   });
 
   it.each([

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { ModelConfig } from "../../../src/core/archive.ts";
 import { describeTensors } from "../../../src/model/index.ts";
 import { chooseTensors, type PruneRecipe, readRecipe } from "../../../src/pipeline/recipe/index.ts";
+import { processorMs } from "../../helpers/processorTime.ts";
 
 const CONFIG = { model_type: "llama", hidden_size: 64, tie_word_embeddings: false };
 
@@ -35,7 +36,7 @@ function choices(text: string, model = LLAMA, config: ModelConfig | undefined = 
   return Object.fromEntries(
     chosen.map((choice, index) => [
       shortName(tensors[index]!.name),
-      choice.action === "keep"
+      choice.kind === "keep"
         ? choice.reason
         : choice.settings.pattern === "unstructured"
           ? choice.settings.sparsity
@@ -151,7 +152,7 @@ describe("chooseTensors", () => {
     );
     expect(chooseTensors(recipe, [{ ...tensors[0]!, role: role! }], {})).toEqual([
       {
-        action: "prune",
+        kind: "prune",
         settings: {
           method: "random",
           sparsity: 0.5,
@@ -220,12 +221,14 @@ describe("chooseTensors", () => {
       { length: 10 },
       (_, i) => `{targets: ["*.${i}.*"], sparsity: 0.${i}1}`,
     );
-    const began = performance.now();
-    const chosen = choices(
-      `targets: ["re:.*_proj"]\nignore: ["re:.*\\\\.77\\\\..*", lm_head]\noverrides: [${overrides.join(", ")}]`,
-      model,
-    );
-    expect(performance.now() - began).toBeLessThan(10_000);
+    let chosen: Record<string, unknown> = {};
+    const ms = processorMs(() => {
+      chosen = choices(
+        `targets: ["re:.*_proj"]\nignore: ["re:.*\\\\.77\\\\..*", lm_head]\noverrides: [${overrides.join(", ")}]`,
+        model,
+      );
+    });
+    expect(ms).toBeLessThan(5000);
     expect(chosen["5.experts.105.down_proj"]).toBe(0.51);
     expect(chosen["77.experts.77.down_proj"]).toBe("ignored");
   });

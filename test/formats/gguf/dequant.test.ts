@@ -48,3 +48,10 @@ it("leaves the values beyond those asked for alone", () => {
     expect([...target.subarray(2 * blockWeights)]).toEqual(new Array(blockWeights).fill(7));
   }
 });
+
+it.each(TYPES.filter((type) => type.startsWith("Q")))("makes one NaN only from %s", (type) => {
+  const blocks = randomBlocks(type, 2000, createRandom(5));
+  const bits = new Uint32Array(dequantize(type, blocks).buffer);
+  const nans = new Set(bits.filter((value) => (value & 0x7fff_ffff) > 0x7f80_0000));
+  expect([...nans]).toEqual([0x7fc0_0000]);
+});

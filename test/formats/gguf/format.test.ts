@@ -109,6 +109,11 @@ describe("gguf.open", () => {
     },
   );
 
+  it("takes fp16 where only some of the matrices are BF16", async () => {
+    const tensors = changed("blk.0.attn_v.weight", { type: "BF16" });
+    expect((await open(tinyModel({}, tensors))).entries[0]!.dtype).toBe("F16");
+  });
+
   it("refuses an architecture that it does not know, and lists those it knows", async () => {
     const opening = open(tinyModel({ "general.architecture": text("mamba") }));
     await expect(opening).rejects.toMatchObject({ code: "E_GGUF_ARCH", exit: 9 });

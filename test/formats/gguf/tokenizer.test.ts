@@ -133,11 +133,13 @@ describe("tokenizer files", () => {
   it("say so when tokens are there twice", async () => {
     const archive = await open({
       "tokenizer.ggml.tokens": strings(["a", "b", "a", "ab", "c", "d"]),
-      "tokenizer.ggml.token_type": undefined,
+      "tokenizer.ggml.token_type": { type: "array", of: "i32", items: [3, 1, 3, 1, 1, 1] },
       "tokenizer.ggml.merges": strings(["a b"]),
     });
     expect(archive.warnings).toEqual(["1 tokens are there twice; the last of each is kept"]);
-    expect(json(archive, "tokenizer.json").model.vocab).toMatchObject({ a: 2, b: 1 });
+    const { model, added_tokens } = json(archive, "tokenizer.json");
+    expect(model.vocab).toMatchObject({ a: 2, b: 1 });
+    expect(added_tokens).toMatchObject([{ id: 2, content: "a" }]);
   });
 
   it("of SentencePiece get merges from scores, and BOS around texts", async () => {

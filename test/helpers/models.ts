@@ -18,7 +18,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { onTestFinished } from "vitest";
+import { afterAll, onTestFinished } from "vitest";
 import { DTYPE_BITS, type Dtype, isDtype } from "../../src/core/dtype.ts";
 import { createRandom, type Random } from "./random.ts";
 
@@ -37,6 +37,13 @@ export interface ModelFolder {
   readonly shardBytes?: number;
   /** Other files. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
+}
+
+/** A folder that is gone after all tests of the file. */
+export function fileFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "spinfer-test-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** A folder that is gone after the test. */

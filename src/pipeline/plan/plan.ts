@@ -39,11 +39,11 @@ const BYTES_PER_MS_AND_THREAD = 250_000;
 export function makePlan(archive: Archive, recipe: Recipe, options: PlanOptions): Plan {
   checkArchive(archive, recipe);
   const roles = describeTensors(archive.entries, archive.config);
-  const selection =
-    recipe.prune === undefined ? undefined : selectTensors(archive.entries, roles, recipe.prune);
+  const choices =
+    recipe.prune === undefined ? undefined : selectTensors(archive, roles, recipe.prune);
   const dtype = outputDtype(archive, roles, recipe);
   const steps = archive.entries.map((entry, i) =>
-    planTensor(entry, roles[i]!, { archive, recipe, dtype, selection, limits: options.limits }),
+    planTensor(entry, roles[i]!, choices?.[i], { archive, recipe, dtype, limits: options.limits }),
   );
   const totals = sumUp(steps);
   const shards = planShards(steps, recipe.convert.maxShardBytes);
@@ -134,16 +134,20 @@ interface Circumstances {
   readonly archive: Archive;
   readonly recipe: Recipe;
   readonly dtype: WeightDtype;
-  readonly selection: Selection | undefined;
   readonly limits: Limits;
 }
 
-function planTensor(source: TensorEntry, role: TensorRole, about: Circumstances): TensorStep {
-  const { recipe, selection } = about;
+/** `choice` is absent when nothing is pruned. */
+function planTensor(
+  source: TensorEntry,
+  role: TensorRole,
+  choice: Choice | undefined,
+  about: Circumstances,
+): TensorStep {
+  const { recipe } = about;
   const { name, shape } = source;
   const dtype = stepDtype(source, about);
   const dense = denseSize(source, dtype, about);
-  const choice = selection?.get(name);
   const matrix = matrixOf(shape, role);
   const base = {
     name,
@@ -160,7 +164,7 @@ function planTensor(source: TensorEntry, role: TensorRole, about: Circumstances)
   const unchanged = source.encoding === undefined && source.dtype === dtype;
   const kept = choice === undefined || choice.kind === "keep";
   const reason = choice?.kind === "keep" ? choice.reason : undefined;
-  if (kept && !mayPack(source, role, recipe, kept, selection)) {
+  if (kept && !mayPack(source, role, recipe)) {
     return {
       ...base,
       store: "dense",
@@ -195,18 +199,11 @@ function planTensor(source: TensorEntry, role: TensorRole, about: Circumstances)
   };
 }
 
-/** Only linear weights are packed; when pruning, only those that are pruned or were packed before. */
-function mayPack(
-  source: TensorEntry,
-  role: TensorRole,
-  recipe: Recipe,
-  kept: boolean,
-  selection: Selection | undefined,
-): boolean {
+/** What is packed without being pruned: what was packed before and, when converting, linear weights. */
+function mayPack(source: TensorEntry, role: TensorRole, recipe: Recipe): boolean {
   if (recipe.convert.to !== "tile-bitmap") return false;
   if (source.stored === "tile-bitmap") return true;
-  if (role.role !== "linear" || role.experts3d) return false;
-  return !kept || selection === undefined;
+  return recipe.prune === undefined && role.role === "linear" && !role.experts3d;
 }
 
 /** Everything but weights keeps its dtype; weights get the run's, and so do all fp32 ones with them. */

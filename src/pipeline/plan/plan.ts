@@ -22,7 +22,7 @@ import {
 } from "../../model/index.ts";
 import type { Recipe } from "../recipe/index.ts";
 import { packedBytes } from "./packedSize.ts";
-import { configurePruner, type Selection, selectTensors } from "./selection.ts";
+import { type Choice, configurePruner, selectTensors } from "./selection.ts";
 import { planShards } from "./shards.ts";
 import type { Plan, PlanTotals, TensorStep } from "./steps.ts";
 

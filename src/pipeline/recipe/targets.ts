@@ -19,14 +19,14 @@ export type Choice =
   | { readonly kind: "keep"; readonly reason: string };
 
 const KEPT: Readonly<Record<Role, string>> = {
-  linear: "not targeted",
-  embedding: "embedding",
-  head: "output head",
-  norm: "norm",
-  bias: "bias",
-  router: "router",
-  conv: "convolution",
-  other: "no linear layer",
+  linear: "no target matches it",
+  embedding: "an embedding",
+  head: "the output head",
+  norm: "a norm",
+  bias: "a bias",
+  router: "a router",
+  conv: "a convolution",
+  other: "not a linear layer",
 };
 
 /**
@@ -69,7 +69,7 @@ function means(pattern: Pattern, { name, role }: RoledTensor, tied: boolean): bo
 }
 
 function keep({ role, why }: TensorRole, tied: boolean): Choice {
-  const reason = role === "head" && tied ? "output head, tied to the embedding" : KEPT[role];
+  const reason = role === "head" && tied ? "the output head, tied to the embedding" : KEPT[role];
   return { kind: "keep", reason: why === undefined ? reason : `${reason}: ${why}` };
 }
 
@@ -93,7 +93,7 @@ function settingsOf(prune: PruneRecipe, overrides: readonly Override[], name: st
     sparsity = patternSparsity(pattern) ?? override.sparsity ?? sparsity;
     options = { ...options, ...override.options };
   }
-  if (skip) return { kind: "keep", reason: "skipped by an override" };
+  if (skip) return { kind: "keep", reason: "an override skips it" };
   return { kind: "prune", settings: { method, sparsity, pattern, options } };
 }
 
@@ -112,7 +112,7 @@ function noTarget(
     found:
       met === undefined
         ? undefined
-        : `${met.name}, kept as ${(keep(met.role, tied) as { reason: string }).reason}`,
+        : `${met.name}, which is ${(keep(met.role, tied) as { reason: string }).reason}`,
     hint: targetHint(text, kind, tensors, tied),
   });
 }

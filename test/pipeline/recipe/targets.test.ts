@@ -63,15 +63,15 @@ function errorOf(text: string, model = LLAMA, config: ModelConfig = CONFIG) {
 describe("chooseTensors", () => {
   it("prunes the linear layers of the blocks and says why the rest is kept", () => {
     expect(choices("")).toEqual({
-      embed_tokens: "embedding",
-      norm: "norm",
-      lm_head: "output head",
-      "0.input_layernorm": "norm",
+      embed_tokens: "an embedding",
+      norm: "a norm",
+      lm_head: "the output head",
+      "0.input_layernorm": "a norm",
       "0.q_proj": 0.5,
       "0.k_proj": 0.5,
       "0.up_proj": 0.5,
       "0.down_proj": 0.5,
-      "1.input_layernorm": "norm",
+      "1.input_layernorm": "a norm",
       "1.q_proj": 0.5,
       "1.k_proj": 0.5,
       "1.up_proj": 0.5,
@@ -84,16 +84,16 @@ describe("chooseTensors", () => {
     expect(chosen).toMatchObject({ "0.q_proj": 0.5, "0.k_proj": "ignored", "1.q_proj": "ignored" });
     expect(choices("targets: [q_proj]")).toMatchObject({
       "0.q_proj": 0.5,
-      "0.k_proj": "not targeted",
+      "0.k_proj": "no target matches it",
     });
   });
 
   it("never takes embeddings, norms and the head by a pattern that matches everything", () => {
     for (const all of ['["*"]', '["re:.*"]', "[Linear]"]) {
       expect(choices(`targets: ${all}`)).toMatchObject({
-        embed_tokens: "embedding",
-        norm: "norm",
-        lm_head: "output head",
+        embed_tokens: "an embedding",
+        norm: "a norm",
+        lm_head: "the output head",
         "0.q_proj": 0.5,
       });
     }
@@ -103,19 +103,19 @@ describe("chooseTensors", () => {
     expect(choices("targets: [Linear, lm_head]")).toMatchObject({ lm_head: 0.5, "0.q_proj": 0.5 });
     expect(choices("targets: [lm_head.weight]")).toMatchObject({
       lm_head: 0.5,
-      "0.q_proj": "not targeted",
+      "0.q_proj": "no target matches it",
     });
     expect(choices("targets: [lm_head, Linear]\nignore: [lm_head]")["lm_head"]).toBe("ignored");
   });
 
   it("SH-13 never prunes a head that is tied to the embedding", () => {
     const tied = { ...CONFIG, tie_word_embeddings: true };
-    expect(choices("", LLAMA, tied)["lm_head"]).toBe("output head, tied to the embedding");
+    expect(choices("", LLAMA, tied)["lm_head"]).toBe("the output head, tied to the embedding");
     expect(errorOf("targets: [Linear, lm_head]", LLAMA, tied)).toMatchObject({
       code: "E_NO_TARGET",
       message: 'target "lm_head": no tensor that can be pruned matches',
       detail: {
-        found: "lm_head.weight, kept as output head, tied to the embedding",
+        found: "lm_head.weight, which is the output head, tied to the embedding",
         hint: "the output head is the input embedding; it is kept",
       },
     });
@@ -135,7 +135,7 @@ describe("chooseTensors", () => {
     expect(chosen).toMatchObject({
       "0.q_proj": 0.5,
       "0.k_proj": "1:4",
-      "0.up_proj": "skipped by an override",
+      "0.up_proj": "an override skips it",
       "0.down_proj": 0.25,
       "1.q_proj": 0.75,
       "1.k_proj": "1:4",
@@ -186,9 +186,11 @@ describe("chooseTensors", () => {
 
   it("YA-08 says what a target matches when that is never pruned", () => {
     expect(errorOf("targets: [embed_tokens]").detail.found).toBe(
-      "model.embed_tokens.weight, kept as embedding",
+      "model.embed_tokens.weight, which is an embedding",
     );
-    expect(errorOf("targets: ['re:.*norm']").detail.found).toBe("model.norm.weight, kept as norm");
+    expect(errorOf("targets: ['re:.*norm']").detail.found).toBe(
+      "model.norm.weight, which is a norm",
+    );
   });
 
   it("YA-08 holds the targets of overrides to the same rule", () => {

@@ -21,7 +21,11 @@ export default defineConfig({
   test: {
     maxWorkers: MAX_WORKERS,
     projects: [
-      project("unit", ["test/{core,io,model,pipeline,formats,pruners,cli,fuzz}/**/*.test.ts", "test/*.test.ts"], 120),
+      project(
+        "unit",
+        ["test/{core,io,model,pipeline,formats,pruners,cli,fuzz}/**/*.test.ts", "test/*.test.ts"],
+        120,
+      ),
       project("contract", ["test/contract/**/*.test.ts"], 120),
       project("e2e", ["test/e2e/**/*.test.ts"], 300),
       project("real", ["test/real/**/*.test.ts"], 600),

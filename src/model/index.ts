@@ -1,10 +1,8 @@
-export { isQuantizedConfig, type TiedEmbeddings, tiedEmbeddings } from "./checkpoint.ts";
+export { isQuantizedConfig, tiedEmbeddings } from "./checkpoint.ts";
 export {
   blockIndex,
   describeTensor,
   describeTensors,
-  type Orientation,
-  ROLES,
   type Role,
   type TensorRole,
 } from "./roles.ts";

@@ -129,8 +129,8 @@ export class OutputFolder {
     checkPlace(request);
     const lock = acquireLock(besides(path).lock);
     try {
-      settle(path);
-      if (request.unfinished === "resume" && isComplete(path)) throw nothingToResume(path);
+      const complete = settle(path);
+      if (request.unfinished === "resume" && isOutput(path)) throw nothingToResume(path, complete);
       checkAbsent(path, request.force);
       return new OutputFolder(request, path, lock);
     } catch (error) {
@@ -174,7 +174,7 @@ export class OutputFolder {
     if (unfinished === "restart") return undefined;
     if (records.length === 0 || stat === undefined) {
       // without a journal's first line nothing had been done
-      if (unfinished === "resume" && stat === undefined) throw nothingToResume(this.path);
+      if (unfinished === "resume" && stat === undefined) throw nothingToResume(this.path, false);
       return undefined;
     }
     const [first, ...rest] = records;
@@ -286,16 +286,15 @@ async function swapIn(partial: string, path: string, old: string): Promise<void>
 }
 
 /** Whether an output is in its place, and nothing unfinished beside it. */
-function isComplete(path: string): boolean {
+function isOutput(path: string): boolean {
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   return isFolder && readdirSync(path).length > 0 && !existsSync(besides(path).partial);
 }
 
-function nothingToResume(path: string): SpInferError {
-  const complete = existsSync(path);
+function nothingToResume(path: string, complete: boolean): SpInferError {
   return new SpInferError("E_NOTHING_TO_RESUME", `${path}: there is no unfinished run`, {
     path,
-    found: complete ? "a complete output" : undefined,
+    found: complete ? "the complete output of an interrupted run" : undefined,
     hint: complete ? "nothing is left to do" : "run the command without --resume",
   });
 }
@@ -318,12 +317,19 @@ function resumeMismatch(partial: string): SpInferError {
   });
 }
 
-/** Undoes or completes a swap that was interrupted, and clears what a complete run left behind. */
-function settle(path: string): void {
+/**
+ * Undoes or completes a swap that was interrupted, and clears what a complete run left behind.
+ * Returns whether there was a run that was complete but for that.
+ */
+function settle(path: string): boolean {
   const { old, partial, journal } = besides(path);
-  if (existsSync(old)) {
+  const replaced = existsSync(old);
+  if (replaced) {
     if (existsSync(path)) rmSync(old, { recursive: true, force: true });
     else renameSync(old, path); // killed between the two renames; the new output is still `partial`
   }
-  if (!existsSync(partial)) rmSync(journal, { force: true });
+  if (existsSync(partial)) return false;
+  const ran = replaced || existsSync(journal);
+  rmSync(journal, { force: true });
+  return ran && existsSync(path);
 }

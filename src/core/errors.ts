@@ -75,7 +75,9 @@ export class SpInferError extends Error {
 
   /** The same error with details that only the caller knows; details already there stay. */
   with(detail: ErrorDetail): SpInferError {
-    return new SpInferError(this.code, this.message, { ...detail, ...this.detail });
+    const detailed = new SpInferError(this.code, this.message, { ...detail, ...this.detail });
+    if (this.stack !== undefined) detailed.stack = this.stack; // where it happened, not where it was told
+    return detailed;
   }
 }
 

@@ -22,7 +22,7 @@ export function barReporter(
     fps: 10,
     clearOnComplete: true,
     hideCursor: false,
-    linewrap: false,
+    linewrap: true, // lines are cut to the width below,
     emptyOnZero: true,
     gracefulExit: false,
   });
@@ -30,7 +30,10 @@ export function barReporter(
     report(event) {
       if (event.type === "begin") {
         pace.begin(event.phase);
-        if (!bars.has(event.phase)) bars.set(event.phase, multi.create(1, 0, { text: "" }));
+        if (bars.has(event.phase)) return;
+        const start = { ...event, name: "", done: 0, bytesDone: 0 };
+        const text = barLine(start, undefined, stderr.columns);
+        bars.set(event.phase, multi.create(1, 0, { text }));
       }
       if (event.type !== "item") return;
       const text = barLine(event, pace.take(event), stderr.columns);
@@ -52,7 +55,10 @@ export function barReporter(
 
 /** `  prune        ███████░░░░░░░  44% · 52/112 · 1m52s left · layers.7.mlp`, cut to the width. */
 export function barLine(
-  event: Extract<PipelineEvent, { type: "item" }>,
+  event: Pick<
+    Extract<PipelineEvent, { type: "item" }>,
+    "phase" | "name" | "done" | "items" | "bytesDone" | "bytes"
+  >,
   left: number | undefined,
   columns: number,
 ): string {
@@ -63,7 +69,7 @@ export function barLine(
       ` ${String(Math.floor(fraction * 100)).padStart(3)}%`,
     `${event.done}/${event.items}`,
     ...(left === undefined || left <= 0 ? [] : [`${formatDuration(left)} left`]),
-    printable(event.name),
+    ...(event.name === "" ? [] : [printable(event.name)]),
   ].join(" · ");
   return [...text].slice(0, Math.max(20, columns - 1)).join("");
 }

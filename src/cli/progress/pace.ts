@@ -41,7 +41,12 @@ export class Pace {
 }
 
 /** 0 to 1; by bytes, or by items where there are no bytes. */
-export function fractionDone({ bytes, bytesDone, done, items }: Item): number {
+export function fractionDone({
+  bytes,
+  bytesDone,
+  done,
+  items,
+}: Pick<Item, "bytes" | "bytesDone" | "done" | "items">): number {
   if (bytes > 0) return Math.min(1, bytesDone / bytes);
   return items > 0 ? done / items : 1;
 }

@@ -81,7 +81,7 @@ export function runDocument(facts: RunFacts): Document {
 function summary(facts: RunFacts): Line[] {
   const { report, verified, shownOutput } = facts;
   const { bytesIn, bytesOut, elapsedMs, resumedTensors } = report;
-  const resumed = resumedTensors === 0 ? "" : ` · ${resumedTensors} of them were done already`;
+  const resumed = resumedTensors === 0 ? "" : ` · ${resumedTensors} found done`;
   return [
     [
       good("✓"),

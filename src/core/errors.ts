@@ -1,4 +1,5 @@
 /** The one error class of SpInfer. Sentences are for people, codes are for programs. */
+import { constants } from "node:os";
 import { ERROR_CODES, type ErrorCode } from "./errorCodes.ts";
 
 export interface ErrorDetail {
@@ -101,6 +102,7 @@ export function toSpInferError(thrown: unknown, detail: ErrorDetail = {}): SpInf
 
 interface SystemError extends Error {
   readonly code: string;
+  readonly errno?: number;
   readonly syscall?: string;
   readonly path?: string;
 }
@@ -109,15 +111,22 @@ function isSystemError(thrown: unknown): thrown is SystemError {
   return (
     thrown instanceof Error &&
     typeof (thrown as { code?: unknown }).code === "string" &&
-    /^E[A-Z0-9]+$/.test((thrown as { code?: string }).code ?? "")
+    /^(?:E[A-Z0-9]+|Unknown system error -\d+)$/.test((thrown as { code?: string }).code ?? "")
   );
+}
+
+/** Node has no names for some errors, EDQUOT among them: "Unknown system error -122". */
+function nameOf({ code, errno }: SystemError): string {
+  if (!code.startsWith("Unknown") || errno === undefined) return code;
+  return Object.entries(constants.errno).find(([, value]) => value === -errno)?.[0] ?? code;
 }
 
 function fromSystemError(thrown: SystemError, detail: ErrorDetail): SpInferError {
   const path = detail.path ?? thrown.path;
   const where = path === undefined ? "" : `${path}: `;
-  if (thrown.code === "ENOSPC" || thrown.code === "EDQUOT") {
-    return new SpInferError("E_NO_SPACE", `${where}no space left (${thrown.code})`, {
+  const name = nameOf(thrown);
+  if (name === "ENOSPC" || name === "EDQUOT") {
+    return new SpInferError("E_NO_SPACE", `${where}no space left (${name})`, {
       hint: "free some space, then run the same command with --resume",
       ...detail,
       path,
@@ -125,8 +134,8 @@ function fromSystemError(thrown: SystemError, detail: ErrorDetail): SpInferError
     });
   }
   const doing = thrown.syscall === undefined ? "failed" : `${thrown.syscall} failed`;
-  return new SpInferError("E_IO", `${where}${doing} with ${thrown.code}`, {
-    hint: IO_HINTS[thrown.code],
+  return new SpInferError("E_IO", `${where}${doing} with ${name}`, {
+    hint: IO_HINTS[name],
     ...detail,
     path,
     cause: thrown,

@@ -60,9 +60,10 @@ function masked(text: string): string {
   return text
     .replace(/\b[0-9a-f]{8,64}(?:…)?/g, "#")
     .replace(/\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+m\d\ds\b/g, "TIME")
-    .replace(/[\d.]+ [kMGT]B (?:free|are free)/g, "FREE")
-    .replace(/RAM peak ≈ [\d.]+ [kMG]B|memory ≈ [\d.]+ [kMG]B/g, "MEMORY")
+    .replace(/[\d.]+ [kMGT]B free/g, "FREE")
     .replace(/[\d.]+ GB\/s/g, "SPEED")
+    .replace(/^(?:hash|survey|prune|convert|write|verify) \d+ % · .*\n/gm, "") // slow machines show progress
+    .replace(/about \d+ [kMG]B with \d+ threads?/g, "MEMORY")
     .replace(/[ \t]+$/gm, "")
     .trimEnd();
 }

@@ -195,14 +195,10 @@ function rendered(outcome: Outcome, printing: Printing): string {
     case "md":
       return markdown(outcome.document());
     default: {
-      const colour = wantsColour(host.stdout.isTty, host.env, !isOff(given, "color"));
+      const colour = wantsColour(host.stdout.isTty, host.env, !given.flag("no-color"));
       return humanText(outcome.document(), colour);
     }
   }
-}
-
-function isOff(given: Arguments, name: string): boolean {
-  return given.has(name) && !given.flag(name);
 }
 
 function printRecord(record: ErrorRecord, host: Host): void {

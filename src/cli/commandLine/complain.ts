@@ -14,7 +14,7 @@ export function unknownOption(
   const name = word.replace(/=.*$/s, "");
   const where = command === undefined ? "" : ` of ${command.name}`;
   const spellings = options.flatMap((option) => [
-    option.negative === true ? `--no-${option.name}` : `--${option.name}`,
+    `--${option.name}`,
     ...(option.alias === undefined ? [] : [`-${option.alias}`]),
   ]);
   const close = name.startsWith("--") ? nearest(name, spellings) : undefined;
@@ -25,7 +25,11 @@ export function unknownOption(
     ({ alias }) => alias !== undefined && /^-[^-]./.test(word) && word[1] === alias,
   );
   let hint = close === undefined ? undefined : `did you mean ${close}?`;
-  if (hint === undefined && owners.length > 0) hint = `${name} belongs to ${owners.join(", ")}`;
+  if (hint === undefined && owners.length > 0)
+    hint =
+      command === undefined
+        ? `write ${name} after the command`
+        : `${name} belongs to ${owners.join(", ")}`;
   if (hint === undefined && glued !== undefined && glued.kind !== "flag") {
     hint = `write -${glued.alias} ${printable(word.slice(2), 80)}`;
   }

@@ -39,9 +39,8 @@ export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
     group: OUTPUT,
   },
   {
-    name: "color",
+    name: "no-color",
     kind: "flag",
-    negative: true,
     summary: "no colours (NO_COLOR does the same)",
     group: OUTPUT,
   },

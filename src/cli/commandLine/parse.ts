@@ -35,8 +35,13 @@ export function parseCommandLine(words: readonly string[]): CommandLine {
   const { command, raw } = route(words);
   const loose = (raw["_"] as readonly (string | number)[]).map(String);
   const options = [...(command?.options ?? []), ...GLOBAL_OPTIONS];
+  if (command === undefined && /^[^-]/.test(loose[0] ?? "-")) throw unknownCommand(loose);
   const stray = loose.find((word) => /^-./.test(word));
   if (stray !== undefined) throw unknownOption(stray, command, options);
+  for (const key of Object.keys(raw)) {
+    if (["_", "--", "$0"].includes(key) || options.some(({ name }) => name === key)) continue;
+    throw unknownOption(`--${key}`, command, options);
+  }
   const values = new Map<string, ArgumentValue>();
   for (const option of options) {
     const value = optionValue(option, raw[option.name], own);
@@ -45,7 +50,6 @@ export function parseCommandLine(words: readonly string[]): CommandLine {
   checkFormats(values);
   const asked = values.get("help") === true || values.get("version") === true;
   if (command === undefined) {
-    if (loose.length > 0) throw unknownCommand(loose);
     if (words.length > 0 && !asked) throw noCommand();
     return { command, arguments: new Arguments(values) };
   }
@@ -73,6 +77,7 @@ function route(words: readonly string[]): { command: CommandSpec | undefined; ra
       "parse-numbers": false,
       "parse-positional-numbers": false,
       "greedy-arrays": false,
+      "boolean-negation": false,
       "strip-aliased": true,
       // they then stand among the loose words, exactly as they were written
       "unknown-options-as-args": true,
@@ -129,7 +134,7 @@ function optionValue(
   if (value === undefined) return undefined;
   if (kind === "list") {
     const items = (value as readonly unknown[]).map(String);
-    if (items.length === 0 || items.some((item) => isMissing(name, item, words)))
+    if (endsBare(name, words) || items.some((item) => isMissing(name, item, words)))
       throw missingValue(option);
     return items;
   }
@@ -138,6 +143,11 @@ function optionValue(
   if (kind !== "optional" && isMissing(name, text, words)) throw missingValue(option);
   if (choices !== undefined && !choices.includes(text)) throw badChoice(`--${name}`, text, choices);
   return text;
+}
+
+/** Whether a list option stands somewhere without a value, which yargs would pass over. */
+function endsBare(name: string, words: readonly string[]): boolean {
+  return words.some((word, i) => word === `--${name}` && (words[i + 1] ?? "--").startsWith("--"));
 }
 
 /** Nothing, or another option where the value should be. */

@@ -18,8 +18,6 @@ export interface OptionSpec {
   readonly summary: string;
   /** Heading in help. */
   readonly group: string;
-  /** Written and completed as `--no-name`, since it is on by default. */
-  readonly negative?: boolean;
 }
 
 export interface PositionalSpec {

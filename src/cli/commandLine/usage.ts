@@ -54,9 +54,9 @@ type Row = readonly [left: string, right: string];
 
 /** "-o, --output DIR" */
 export function optionLabel(option: OptionSpec): string {
-  const { name, alias, kind, placeholder, choices, negative } = option;
+  const { name, alias, kind, placeholder, choices } = option;
   const short = alias === undefined ? "    " : `-${alias}, `;
-  if (kind === "flag") return `${short}--${negative === true ? "no-" : ""}${name}`;
+  if (kind === "flag") return `${short}--${name}`;
   const value = placeholder ?? (choices === undefined ? "VALUE" : choiceWord(choices));
   return `${short}--${name}${kind === "optional" ? `[=${value}]` : ` ${value}`}`;
 }

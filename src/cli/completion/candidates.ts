@@ -8,9 +8,9 @@ export function optionsOf(command: CommandSpec): readonly OptionSpec[] {
   return [...command.options, ...GLOBAL_OPTIONS];
 }
 
-/** "--output" and "-o", or "--no-color". */
-export function spellings({ name, alias, negative }: OptionSpec): string[] {
-  const long = negative === true ? `--no-${name}` : `--${name}`;
+/** "--output" and "-o", or "--json". */
+export function spellings({ name, alias }: OptionSpec): string[] {
+  const long = `--${name}`;
   return alias === undefined ? [long] : [long, `-${alias}`];
 }
 

@@ -45,9 +45,9 @@ function positionalLines(command: CommandSpec): string[] {
 }
 
 function optionLine(when: string | undefined, option: OptionSpec): string {
-  const { name, alias, kind, choices, value, negative, summary } = option;
+  const { name, alias, kind, choices, value, summary } = option;
   const flags = [
-    `-l ${negative === true ? `no-${name}` : name}`,
+    `-l ${name}`,
     ...(alias === undefined ? [] : [`-s ${alias}`]),
     ...valueFlags(kind, choices, value !== undefined),
   ];

@@ -55,8 +55,8 @@ function argumentsOf(command: CommandSpec): string {
 }
 
 function optionSpec(option: OptionSpec): string {
-  const { name, alias, kind, choices, value, negative, summary, placeholder } = option;
-  const long = `--${negative === true ? "no-" : ""}${name}`;
+  const { name, alias, kind, choices, value, summary, placeholder } = option;
+  const long = `--${name}`;
   const what = `[${backslashed(summary)}]`;
   const message = backslashed(placeholder ?? "value");
   const takes =

@@ -47,9 +47,15 @@ export function barReporter(
     warn(warning) {
       const text = warningText(warning, colour);
       if (bars.size === 0) stderr.write(text);
-      else multi.log(text);
+      else {
+        multi.log(text);
+        multi.update(); // stopping would drop what is not drawn yet
+      }
     },
-    close: () => multi.stop(),
+    close() {
+      bars.clear();
+      if (multi.isActive) multi.stop();
+    },
   };
 }
 

@@ -42,7 +42,7 @@ export function doctorResult(
         name,
         ok,
         detail,
-        elapsed_ms: elapsedMs,
+        elapsed_ms: Math.round(elapsedMs),
       })) ?? null,
   };
 }

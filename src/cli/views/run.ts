@@ -40,7 +40,7 @@ export function runResult({ report, verified }: RunFacts): RunResult {
     underflowed: report.underflowed,
     resumed_tensors: report.resumedTensors,
     manifest_sha256: report.manifestSha256,
-    elapsed_ms: report.elapsedMs,
+    elapsed_ms: Math.round(report.elapsedMs),
     verified: verified === undefined ? null : verifyResult(verified),
   };
 }

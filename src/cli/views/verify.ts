@@ -35,7 +35,7 @@ export function verifyResult(report: VerifyReport): VerifyResult {
     })),
     findings: [...report.findings],
     bytes: report.bytes,
-    elapsed_ms: report.elapsedMs,
+    elapsed_ms: Math.round(report.elapsedMs),
   };
 }
 

@@ -1,6 +1,7 @@
 // The decode benchmark: sparse products against the best dense one on the same shape.
 #include <array>
 #include <cstring>
+#include <map>
 
 #include "report.h"
 #include "streamLimit.cuh"
@@ -134,16 +135,21 @@ std::vector<Measured> geometries_for(const Weights& w, uint32_t n, bool all) {
     for (const int round_robin : {0, 1}) {
       other.geometry.round_robin = round_robin;
       const uint32_t tokens = static_cast<uint32_t>(other.geometry.tokens);
-      const bool fits = tokens < 2 * n || tokens == 8;
-      if (fits && 4 * tokens >= n && !is_listed(other.geometry)) list.push_back(other);
+      const bool fits = (tokens < 2 * n || tokens == 8) && (2 * tokens >= n || tokens == 32);
+      const bool narrow = tokens == 8 && n > 8;
+      if (fits && !narrow && !is_listed(other.geometry)) list.push_back(other);
     }
   }
   return list;
 }
 
-// Checks, then times; a wrong product ends the program.
-void measure(Measured* m, const Weights& w, const Buffer& x, uint32_t n, const Buffer& y,
+// Checks, then times; a wrong product ends the program. False where the geometry does not fit.
+bool measure(Measured* m, const Weights& w, const Buffer& x, uint32_t n, const Buffer& y,
              const Judge& judge, cudaStream_t stream) {
+  if (spinfer_spmm(&w.matrix, x.as<>(), n, y.as<>(), &m->geometry, nullptr, 0, 0, stream) ==
+      SPINFER_UNSUPPORTED) {
+    return false;
+  }
   for (const uint32_t flags : {0u, static_cast<uint32_t>(SPINFER_OVERLAP)}) {
     const auto call = [&](int copy) {
       const spinfer_matrix matrix = copy_of(w, copy);
@@ -161,10 +167,12 @@ void measure(Measured* m, const Weights& w, const Buffer& x, uint32_t n, const B
     (flags == 0 ? m->alone : m->overlapped) =
         time_call(call, w.sparse_copies, w.payload_stride / 2.6e6, stream);
   }
+  return true;
 }
 
+// dense: measured by an earlier cell of this shape and n, or null.
 Cell measure_cell(const Weights& w, uint32_t n, uint8_t dtype, bool all, DenseBaseline& baseline,
-                  cudaStream_t stream) {
+                  const DenseResult* dense, cudaStream_t stream) {
   Cell cell{};
   cell.shape = w.shape;
   cell.n = n;
@@ -175,11 +183,16 @@ Cell measure_cell(const Weights& w, uint32_t n, uint8_t dtype, bool all, DenseBa
   fill_inputs(x.as<uint16_t>(), x.bytes() / 2, dtype, 99 + n, nullptr);
   must(cudaDeviceSynchronize(), "inputs");
   const Judge judge(w.dense.as<uint16_t>(), x.as<uint16_t>(), w.shape, n, dtype);
-  cell.dense = baseline.measure({w.shape.rows, w.shape.cols, n, dtype, w.dense.as<>(),
-                                 w.dense_stride, w.dense_copies, x.as<>(), y.as<>()},
-                                stream, [&] { return judge.accepts(y.as<uint16_t>()); });
+  cell.dense = dense != nullptr
+                   ? *dense
+                   : baseline.measure({w.shape.rows, w.shape.cols, n, dtype, w.dense.as<>(),
+                                       w.dense_stride, w.dense_copies, x.as<>(), y.as<>()},
+                                      stream, [&] { return judge.accepts(y.as<uint16_t>()); });
   cell.measured = geometries_for(w, n, all);
-  for (Measured& m : cell.measured) measure(&m, w, x, n, y, judge, stream);
+  for (size_t i = 0; i < cell.measured.size(); ++i) {
+    if (measure(&cell.measured[i], w, x, n, y, judge, stream)) continue;
+    cell.measured.erase(cell.measured.begin() + static_cast<ptrdiff_t>(i--));
+  }
   return cell;
 }
 
@@ -189,36 +202,7 @@ std::FILE* open_file(const std::string& path) {
   return file;
 }
 
-int run(int argc, char** argv) {
-  const Options options = parse_options(argc, argv);
-  must(spinfer_check_device(), "device");
-  cudaStream_t stream;
-  must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
-  DenseBaseline baseline;
-  std::vector<Cell> cells;
-  for (const Shape& shape : options.shapes) {
-    for (const Pattern pattern : options.patterns) {
-      for (const int percent : options.percent) {
-        const Weights w = make_weights(shape, pattern, percent / 100.0, options.dtype);
-        Timing stream_us;
-        if (options.stream_limit) {
-          stream_us = stream_limit({w.matrix, w.payload_stride, w.offsets_stride, w.sparse_copies},
-                                   stream);
-        }
-        for (const uint32_t n : options.tokens) {
-          Cell cell =
-              measure_cell(w, n, options.dtype, options.all_geometries, baseline, stream);
-          cell.percent = percent;
-          cell.pattern = pattern;
-          cell.stream = stream_us;
-          cells.push_back(cell);
-        }
-      }
-    }
-    std::fprintf(stderr, "measured %ux%u\n", shape.rows, shape.cols);
-  }
-  const std::string machine = describe_machine(argc, argv);
-  write_markdown(stdout, machine, cells);
+void save(const Options& options, const std::string& machine, const std::vector<Cell>& cells) {
   if (!options.markdown.empty()) {
     std::FILE* file = open_file(options.markdown);
     write_markdown(file, machine, cells);
@@ -229,6 +213,41 @@ int run(int argc, char** argv) {
     write_json(file, machine, cells);
     std::fclose(file);
   }
+}
+
+int run(int argc, char** argv) {
+  const Options options = parse_options(argc, argv);
+  must(spinfer_check_device(), "device");
+  cudaStream_t stream;
+  must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+  DenseBaseline baseline;
+  std::vector<Cell> cells;
+  for (const Shape& shape : options.shapes) {
+    std::map<uint32_t, DenseResult> dense;
+    for (const Pattern pattern : options.patterns) {
+      for (const int percent : options.percent) {
+        const Weights w = make_weights(shape, pattern, percent / 100.0, options.dtype);
+        Timing stream_us;
+        if (options.stream_limit) {
+          stream_us = stream_limit({w.matrix, w.payload_stride, w.offsets_stride, w.sparse_copies},
+                                   stream);
+        }
+        for (const uint32_t n : options.tokens) {
+          const DenseResult* known = dense.count(n) > 0 ? &dense[n] : nullptr;
+          Cell cell =
+              measure_cell(w, n, options.dtype, options.all_geometries, baseline, known, stream);
+          dense[n] = cell.dense;
+          cell.percent = percent;
+          cell.pattern = pattern;
+          cell.stream = stream_us;
+          cells.push_back(cell);
+        }
+      }
+    }
+    std::fprintf(stderr, "measured %ux%u\n", shape.rows, shape.cols);
+    save(options, describe_machine(argc, argv), cells);  // a run cut short leaves what it has
+  }
+  write_markdown(stdout, describe_machine(argc, argv), cells);
   return 0;
 }
 

@@ -43,7 +43,7 @@ const Measured& Cell::best() const {
 std::string name_of(const spinfer_geometry& g) {
   char text[80];
   std::snprintf(text, sizeof text, "t%dw%ds%do%dc%d%s%s", g.tokens, g.warps, g.stages, g.blocks_per_sm,
-                g.cluster, g.round_robin ? "r" : "", g.bulk ? "" : " async");
+                g.cluster, g.round_robin ? "r" : "", g.copies == 2 ? "x" : g.copies == 1 ? "" : " async");
   return text;
 }
 
@@ -58,7 +58,8 @@ std::string describe_machine(int argc, char** argv) {
                     "power.limit --format=csv,noheader") +
          "\nDate: " + date + "\nCommand: " + command +
          "\nCold L2 (weights and offsets rotate over more than 220 MB), CUDA graph replays, median "
-         "of 7. dense = the fastest of cuBLASLt's heuristics and cublasGemmEx.\n";
+         "of 7. dense = the fastest of cuBLASLt's heuristics and cublasGemmEx, measured once a shape and N "
+         "(its time does not depend on the zeros).\n";
 }
 
 void write_markdown(std::FILE* file, const std::string& machine, const std::vector<Cell>& cells) {

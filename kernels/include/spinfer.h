@@ -64,7 +64,8 @@ typedef struct {
   int32_t blocks_per_sm; /* what registers were bounded for */
   int32_t cluster;       /* blocks that share one strip */
   int32_t round_robin;   /* 1: chunk c goes to warp c mod warps; 0: contiguous ranges */
-  int32_t bulk;          /* 1: bulk copies (sm_90 and up); 0: cp.async (sm_80 and up) */
+  int32_t copies;        /* 0: cp.async (sm_80 and up); from sm_90 on, 1: bulk copies of the weights,
+                            2: also of the inputs */
 } spinfer_geometry;
 
 /* Flags of spinfer_spmm(). */

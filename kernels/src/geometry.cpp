@@ -7,54 +7,47 @@
 namespace spinfer {
 namespace {
 
-#define SPINFER_ENTRY(tokens, warps, stages, blocks, cluster, bulk) \
-  {tokens, warps, stages, blocks, cluster, 0, bulk},
+#define SPINFER_ENTRY(tokens, warps, stages, blocks, cluster, copies) \
+  {tokens, warps, stages, blocks, cluster, 0, copies},
 constexpr spinfer_geometry kBuilt[] = {SPINFER_ALL_GEOMETRIES(SPINFER_ENTRY)};
 #undef SPINFER_ENTRY
 constexpr int kBuiltCount = sizeof kBuilt / sizeof *kBuilt;
 
-// One row of the table: the geometry for at most so many strips an SM, in quarters.
+// One row of a table: the geometry for at most so many strips, in quarters of the SMs.
 struct Row {
-  uint32_t quarter_strips;
+  uint32_t quarters;
   spinfer_geometry geometry;
 };
+constexpr uint32_t kRest = ~0u;
 
-// Blocks of all warps an SM in one wave where that can be: a second, short wave idles most SMs.
-constexpr Row kFew[] = {{1, {8, 8, 2, 2, 2, 1, 1}},   {2, {8, 16, 2, 1, 2, 1, 1}},
-                        {4, {8, 16, 2, 1, 1, 1, 1}},  {8, {8, 8, 2, 2, 1, 1, 1}},
-                        {12, {8, 5, 2, 4, 1, 1, 1}},  {16, {8, 4, 2, 4, 1, 0, 1}},
-                        {~0u, {8, 4, 2, 4, 1, 1, 1}}};
-constexpr Row kFewOverlapped[] = {{2, {8, 16, 2, 1, 2, 1, 1}}, {4, {8, 16, 2, 1, 1, 1, 1}},
-                                  {8, {8, 8, 2, 2, 1, 1, 1}},  {12, {8, 6, 2, 3, 1, 1, 1}},
-                                  {16, {8, 4, 2, 4, 1, 1, 1}}, {~0u, {8, 16, 2, 1, 1, 1, 1}}};
-constexpr Row kSome[] = {{1, {16, 8, 2, 2, 2, 1, 1}},  {2, {16, 16, 2, 1, 2, 1, 1}},
-                         {4, {16, 16, 2, 1, 1, 1, 1}}, {8, {16, 8, 2, 2, 1, 1, 1}},
-                         {12, {16, 4, 2, 4, 1, 1, 1}}, {16, {16, 4, 2, 4, 1, 0, 1}},
-                         {~0u, {16, 4, 2, 4, 1, 1, 1}}};
-constexpr Row kSomeOverlapped[] = {{1, {16, 8, 2, 2, 4, 1, 1}},  {2, {16, 16, 2, 1, 2, 1, 1}},
-                                   {4, {16, 16, 2, 1, 1, 1, 1}}, {8, {16, 8, 2, 2, 1, 1, 1}},
-                                   {~0u, {16, 4, 2, 4, 1, 1, 1}}};
-constexpr Row kMany[] = {{1, {32, 6, 2, 2, 4, 1, 1}},  {2, {32, 12, 2, 1, 2, 1, 1}},
-                         {4, {32, 12, 2, 1, 1, 1, 1}}, {8, {32, 6, 2, 2, 1, 1, 1}},
-                         {12, {32, 4, 2, 3, 1, 1, 1}}, {~0u, {32, 12, 2, 1, 1, 1, 1}}};
-
-const Row* table_for(const Problem& problem) {
-  if (problem.n <= 8) return problem.overlap ? kFewOverlapped : kFew;
-  if (problem.n <= 16) return problem.overlap ? kSomeOverlapped : kSome;
-  return kMany;
-}
+// All blocks in one wave where that can be: a second, short wave idles most SMs. With fewer strips
+// than SMs, the blocks of a cluster share one.
+constexpr Row kFew[] = {
+    {2, {8, 16, 2, 1, 2, 1, 1}},  {4, {8, 16, 2, 1, 1, 1, 1}},    {5, {8, 5, 2, 3, 2, 1, 1}},
+    {8, {8, 8, 2, 2, 1, 1, 1}},   {12, {8, 5, 2, 3, 1, 1, 1}},    {16, {8, 4, 2, 4, 1, 1, 1}},
+    {kRest, {8, 5, 2, 4, 1, 1, 1}}};
+constexpr Row kSome[] = {
+    {2, {16, 16, 2, 1, 2, 1, 2}}, {4, {16, 16, 2, 1, 1, 1, 1}},   {5, {16, 5, 2, 3, 2, 1, 1}},
+    {8, {16, 8, 2, 2, 1, 1, 1}},  {12, {16, 5, 2, 3, 1, 1, 1}},   {16, {16, 4, 2, 4, 1, 1, 1}},
+    {kRest, {16, 4, 2, 4, 1, 1, 2}}};
+constexpr Row kMany[] = {
+    {2, {32, 12, 2, 1, 2, 0, 2}}, {4, {32, 12, 2, 1, 1, 0, 2}},   {8, {32, 6, 2, 2, 1, 1, 2}},
+    {12, {32, 4, 2, 3, 1, 1, 2}}, {kRest, {32, 4, 2, 4, 1, 1, 2}}};
+// Up to a quarter of the SMs' strips, alone: a launch of fewer, smaller blocks starts sooner.
+constexpr spinfer_geometry kFewAlone = {8, 8, 2, 2, 2, 1, 1};
+constexpr spinfer_geometry kSomeAlone = {16, 8, 2, 2, 2, 1, 1};
 
 }  // namespace
 
 spinfer_geometry choose_geometry(const Problem& problem, uint32_t sms, bool bulk_copies) {
-  const Row* row = table_for(problem);
-  const uint32_t tokens = static_cast<uint32_t>(row->geometry.tokens);
-  if (!bulk_copies) return {static_cast<int32_t>(tokens), 8, 2, 1, 1, 1, 0};
+  const bool few = problem.n <= 8, some = problem.n <= 16;
+  const uint32_t tokens = few ? 8 : some ? 16 : 32;
+  if (!bulk_copies) return {static_cast<int32_t>(tokens), 8, 2, 1, 1, 1, kAsyncCopies};
   const uint64_t groups = (problem.n + tokens - 1) / tokens;
   const uint64_t strips = grid_of(problem.rows, problem.cols).strips * groups;
-  while (row->quarter_strips != ~0u && 4 * strips > static_cast<uint64_t>(row->quarter_strips) * sms) {
-    ++row;
-  }
+  if (4 * strips <= sms && some && !problem.overlap) return few ? kFewAlone : kSomeAlone;
+  const Row* row = few ? kFew : some ? kSome : kMany;
+  while (row->quarters != kRest && 4 * strips > static_cast<uint64_t>(row->quarters) * sms) ++row;
   return row->geometry;
 }
 
@@ -63,7 +56,7 @@ int find_geometry(const spinfer_geometry& geometry) {
     const spinfer_geometry& built = kBuilt[i];
     if (built.tokens == geometry.tokens && built.warps == geometry.warps &&
         built.stages == geometry.stages && built.blocks_per_sm == geometry.blocks_per_sm &&
-        built.cluster == geometry.cluster && built.bulk == geometry.bulk) {
+        built.cluster == geometry.cluster && built.copies == geometry.copies) {
       return i;
     }
   }

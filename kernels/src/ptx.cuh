@@ -17,6 +17,14 @@ __device__ __forceinline__ uint32_t load_shared(uint32_t address) {
   return value;
 }
 
+__device__ __forceinline__ uint4 load_shared_16(uint32_t address) {
+  uint4 v;
+  asm volatile("ld.shared.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(address));
+  return v;
+}
+
 // value = the 16 bits at address + kOffset if (bits & kBit) != 0; else it stays as it was.
 template <uint32_t kBit, int kOffset>
 __device__ __forceinline__ void load_shared_half_if(uint32_t& value, uint32_t bits,
@@ -125,6 +133,19 @@ __device__ __forceinline__ void copy_bulk(uint32_t to, const void* from, uint32_
           "r"(to),
       "l"(from), "r"(bytes), "r"(barrier)
       : "memory");
+}
+
+// A box of a two-dimensional tensor, zeros where it reaches beyond; x: first column, y: first row.
+__device__ __forceinline__ void copy_tensor(uint32_t to, const void* tensor_map, uint32_t x,
+                                            uint32_t y, uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+      "[%0], [%1, {%2, %3}], [%4];" ::"r"(to),
+      "l"(tensor_map), "r"(x), "r"(y), "r"(barrier)
+      : "memory");
+}
+__device__ __forceinline__ void prefetch_tensor_map(const void* tensor_map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(tensor_map) : "memory");
 }
 
 __device__ __forceinline__ void cluster_arrive() {

@@ -119,6 +119,104 @@ class BulkRing {
   uint32_t parity_ = 0;
 };
 
+// sm_90: as BulkRing, and the inputs of the chunk's columns come by a second copy on the same barrier:
+// kTokens rows of 64 values, 128 bytes each, their 16-byte pieces swizzled by row (piece p of row r
+// lies at p ^ (r mod 8)), zeros beyond the tensor. Places for them start at multiples of 1024 bytes.
+template <int kStages, int kTokens>
+class BulkInputRing {
+ public:
+  static constexpr uint32_t kInputBytes = kTokens * kChunkCols * 2;
+
+  __device__ __forceinline__ BulkInputRing(const uint8_t* payload, const uint32_t* strip_offsets,
+                                           const ChunkRun& run, uint32_t stages, uint32_t barriers,
+                                           uint32_t stage_bytes, uint32_t lane)
+      : payload_(payload),
+        window_(strip_offsets, run, lane),
+        run_(run),
+        stage_bytes_(stage_bytes),
+        lane_(lane),
+        stages_(stages),
+        barriers_(barriers) {
+    if (lane == 0) {
+#pragma unroll
+      for (int i = 0; i < kStages; ++i) ptx::barrier_init(barriers_ + 8 * i, 1);
+      ptx::barrier_init_fence();
+    }
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < kStages; ++i) {
+      if (i < run_.count) fill_weights(i, stages_ + i * stage_bytes_, barriers_ + 8 * i);
+    }
+    asm volatile("" : "+r"(stages_), "+r"(barriers_), "+r"(lane_));
+    place_ = stages_;
+    barrier_ = barriers_;
+  }
+
+  // Starts the copies of the inputs; what writes x must be done. inputs: this warp's kStages places.
+  __device__ __forceinline__ void start_inputs(const void* tensor_map, uint32_t first_token,
+                                               uint32_t inputs) {
+    tensor_map_ = tensor_map;
+    first_token_ = first_token;
+    inputs_ = input_place_ = inputs;
+    if (lane_ == 0) {
+#pragma unroll
+      for (int i = 0; i < kStages; ++i) {
+        if (i < run_.count) fill_inputs(i, inputs + i * kInputBytes, barriers_ + 8 * i);
+      }
+    }
+    __syncwarp();
+  }
+
+  __device__ __forceinline__ uint32_t wait() {
+    ptx::barrier_wait(barrier_, parity_);
+    return place_;
+  }
+  __device__ __forceinline__ uint32_t inputs() const { return input_place_; }
+  __device__ __forceinline__ void refill(int index) {
+    const int next = index + kStages;
+    if (next < run_.count) {
+      window_.reach(next);
+      fill_weights(next, place_, barrier_);
+      if (lane_ == 0) fill_inputs(next, input_place_, barrier_);
+    }
+    ++stage_;
+    place_ += stage_bytes_;
+    input_place_ += kInputBytes;
+    barrier_ += 8;
+    if (stage_ == kStages) {
+      stage_ = 0;
+      parity_ ^= 1;
+      place_ = stages_;
+      input_place_ = inputs_;
+      barrier_ = barriers_;
+    }
+  }
+
+ private:
+  __device__ __forceinline__ void fill_weights(int index, uint32_t place, uint32_t barrier) {
+    const uint64_t at = window_.byte_offset(index);
+    const uint32_t bytes = window_.bytes(index);
+    if (lane_ == 0) {
+      ptx::barrier_expect(barrier, bytes + kInputBytes);
+      ptx::copy_bulk(place, payload_ + at, bytes, barrier);
+    }
+  }
+  __device__ __forceinline__ void fill_inputs(int index, uint32_t place, uint32_t barrier) {
+    ptx::copy_tensor(place, tensor_map_, (run_.first + index * run_.step) * kChunkCols,
+                     first_token_, barrier);
+  }
+
+  const uint8_t* payload_;
+  OffsetWindow window_;
+  ChunkRun run_;
+  uint32_t stage_bytes_, lane_;
+  uint32_t stages_, barriers_, place_, barrier_;
+  const void* tensor_map_ = nullptr;
+  uint32_t first_token_ = 0, inputs_ = 0, input_place_ = 0;
+  int stage_ = 0;
+  uint32_t parity_ = 0;
+};
+
 // sm_80: 16-byte copies by all lanes, one commit group a chunk (an empty one past the end).
 template <int kStages>
 class AsyncRing {

@@ -84,18 +84,52 @@ spinfer_status check_geometry(const Call& call, const spinfer_geometry& geometry
                               const DeviceFacts& device) {
   SPINFER_REQUIRE(find_geometry(geometry) >= 0,
                   "%s: no kernel of %d tokens, %d warps, %d stages, %d blocks an SM, cluster %d, "
-                  "bulk %d",
+                  "copies %d",
                   call.name, geometry.tokens, geometry.warps, geometry.stages, geometry.blocks_per_sm,
-                  geometry.cluster, geometry.bulk);
-  if (geometry.bulk != 0 && device.major < 9) {
+                  geometry.cluster, geometry.copies);
+  if (geometry.copies != kAsyncCopies && device.major < 9) {
     return fail(SPINFER_UNSUPPORTED, "%s: bulk copies need sm_90, GPU %d is sm_%d%d", call.name,
                 device.index, device.major, device.minor);
   }
   const uint32_t shared = spmm_shared_bytes(geometry.tokens / 8, geometry.warps, geometry.stages,
-                                            geometry.cluster, stage_bytes(*call.w));
+                                            geometry.cluster, geometry.copies, stage_bytes(*call.w));
   if (shared > device.shared_per_block) {
     return fail(SPINFER_UNSUPPORTED, "%s: the geometry needs %u bytes of shared memory, GPU %d has %u",
                 call.name, shared, device.index, device.shared_per_block);
+  }
+  return SPINFER_OK;
+}
+
+using EncodeTiled = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*,
+                                 const cuuint64_t*, const cuuint64_t*, const cuuint32_t*,
+                                 const cuuint32_t*, CUtensorMapInterleave, CUtensorMapSwizzle,
+                                 CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+
+// The driver's function, found through the runtime: nothing links to libcuda.
+EncodeTiled encode_tiled() {
+  void* function = nullptr;
+  cudaDriverEntryPointQueryResult result;
+  const cudaError_t error = cudaGetDriverEntryPointByVersion(
+      "cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &result);
+  return error == cudaSuccess ? reinterpret_cast<EncodeTiled>(function) : nullptr;
+}
+
+// x as a tensor whose boxes are the inputs of one chunk: `tokens` rows of 64 values.
+spinfer_status map_inputs(const Call& call, const uint16_t* x, uint32_t tokens, CUtensorMap* map) {
+  static const EncodeTiled encode = encode_tiled();
+  if (encode == nullptr) {
+    return fail(SPINFER_UNSUPPORTED, "%s: the driver has no cuTensorMapEncodeTiled", call.name);
+  }
+  const cuuint64_t sides[] = {call.stride(), call.n};
+  const cuuint64_t strides[] = {static_cast<cuuint64_t>(call.stride()) * sizeof(uint16_t)};
+  const cuuint32_t box[] = {kChunkCols, tokens};
+  const cuuint32_t steps[] = {1, 1};
+  const CUresult result =
+      encode(map, CU_TENSOR_MAP_DATA_TYPE_UINT16, 2, const_cast<uint16_t*>(x), sides, strides, box,
+             steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (result != CUDA_SUCCESS) {
+    return fail(SPINFER_CUDA, "%s: cuTensorMapEncodeTiled: error %d", call.name, result);
   }
   return SPINFER_OK;
 }
@@ -130,8 +164,14 @@ spinfer_status launch(const Call& call, const spinfer_geometry& geometry, void* 
   args.token_groups = groups;
   args.stage_bytes = stage_bytes(*call.w);
   args.round_robin = geometry.round_robin != 0;
-  return check_cuda(call.name, launcher(call, geometry)({args, static_cast<uint32_t>(blocks),
-                                                         device.index, overlap, stream}));
+  CUtensorMap input_map = {};
+  if (geometry.copies == kBulkInputs) {
+    const spinfer_status status = map_inputs(call, x, tokens, &input_map);
+    if (status != SPINFER_OK) return status;
+  }
+  return check_cuda(call.name,
+                    launcher(call, geometry)({args, &input_map, static_cast<uint32_t>(blocks),
+                                              device.index, overlap, stream}));
 }
 
 }  // namespace

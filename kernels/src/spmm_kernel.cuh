@@ -18,9 +18,11 @@
 //        wavefront a stored weight plus 18 a chunk for X
 #pragma once
 
+#include <cuda.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "geometry.h"
 #include "layout.h"
 #include "ptx.cuh"
 #include "rings.cuh"
@@ -41,7 +43,7 @@ struct SpmmArgs {
   uint32_t zero;  // 0; see ScanLane
 };
 
-// Shared memory of a block: barriers, what the cluster sends, then the ring. The partial sums reuse
+// Shared memory of a block: barriers, what the cluster sends, inputs if copied, then the ring. The partial sums reuse
 // the ring when all chunks are done, and must never reach the barriers.
 constexpr uint32_t kBarrierBytes = 1024;
 constexpr uint32_t kGatherBarrier = kBarrierBytes - 8;
@@ -50,10 +52,16 @@ constexpr uint32_t sum_bytes(int tiles) { return 2 * 16 * 8 * 4 * tiles; }
 constexpr uint32_t gather_bytes(int tiles, int cluster) {
   return cluster > 1 ? sum_bytes(tiles) : 0;
 }
-constexpr uint32_t spmm_shared_bytes(int tiles, int warps, int stages, int cluster,
+constexpr uint32_t input_bytes(int tiles, int warps, int stages, int copies) {
+  return copies == kBulkInputs ? warps * stages * tiles * 8 * kChunkCols * 2 : 0;
+}
+constexpr uint32_t ring_at(int tiles, int warps, int stages, int cluster, int copies) {
+  return kBarrierBytes + gather_bytes(tiles, cluster) + input_bytes(tiles, warps, stages, copies);
+}
+constexpr uint32_t spmm_shared_bytes(int tiles, int warps, int stages, int cluster, int copies,
                                      uint32_t stage_bytes) {
   const uint32_t ring = warps * stages * stage_bytes, sums = warps * sum_bytes(tiles);
-  return kBarrierBytes + gather_bytes(tiles, cluster) + (ring > sums ? ring : sums);
+  return ring_at(tiles, warps, stages, cluster, copies) + (ring > sums ? ring : sums);
 }
 
 template <bool kIsBf16>
@@ -132,13 +140,13 @@ __device__ __forceinline__ ChunkRun run_of(const SpmmArgs& a, uint32_t worker, u
   return run;
 }
 
-template <bool kIsBf16, int kTiles, int kWarps, int kStages, int kCluster,
-          template <int> class Ring>
-__device__ __forceinline__ void spmm_strip(const SpmmArgs& a) {
-  extern __shared__ __align__(128) uint8_t shared[];
+template <bool kIsBf16, int kTiles, int kWarps, int kStages, int kCluster, int kCopies, class Ring>
+__device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_map) {
+  extern __shared__ __align__(1024) uint8_t shared[];
   constexpr uint32_t kThreads = kWarps * kLanes;
   constexpr uint32_t kSums = sum_bytes(kTiles) / 4;
-  constexpr uint32_t kRingAt = kBarrierBytes + gather_bytes(kTiles, kCluster);
+  constexpr uint32_t kInputsAt = kBarrierBytes + gather_bytes(kTiles, kCluster);
+  constexpr uint32_t kRingAt = ring_at(kTiles, kWarps, kStages, kCluster, kCopies);
   const uint32_t warp = __shfl_sync(~0u, threadIdx.x / kLanes, 0);
   uint32_t lane = threadIdx.x % kLanes;
   const uint32_t g = lane >> 2, t = lane & 3;
@@ -149,9 +157,9 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a) {
   const uint32_t base = ptx::shared_address(shared);
 
   const ChunkRun run = run_of(a, rank * kWarps + warp, kWarps * kCluster);
-  Ring<kStages> ring(a.payload, a.offsets + static_cast<size_t>(strip) * a.chunks_per_strip, run,
-                     base + kRingAt + warp * kStages * a.stage_bytes, base + warp * kStages * 8,
-                     a.stage_bytes, lane);
+  Ring ring(a.payload, a.offsets + static_cast<size_t>(strip) * a.chunks_per_strip, run,
+            base + kRingAt + warp * kStages * a.stage_bytes, base + warp * kStages * 8,
+            a.stage_bytes, lane);
   if constexpr (kCluster > 1) {
     if (threadIdx.x == 0) {
       ptx::barrier_init(base + kGatherBarrier, 1);
@@ -163,13 +171,17 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a) {
   }
 
   const uint16_t* x[kTiles];
+  if constexpr (kCopies != kBulkInputs) {
 #pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile) {
+    for (int tile = 0; tile < kTiles; ++tile) {
     const uint32_t token = min(first_token + 8 * tile + g, a.n - 1);
     x[tile] = a.x + token * a.x_stride + 16 * t + static_cast<size_t>(run.first) * kChunkCols;
     asm volatile("" : "+l"(x[tile]));
+    }
   }
   const uint32_t x_step = run.step * kChunkCols;
+  uint32_t piece = g * 128 + ((2 * t) ^ g) * 16;  // of a copied tile: columns 16t .. 16t+7 of token g
+  asm volatile("" : "+r"(piece));
   const ScanLane k(lane, a.zero);
   asm volatile("" : "+r"(lane));
   float sums[2][kTiles][4] = {};
@@ -194,13 +206,25 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a) {
 #endif
     }
   };
-  load_inputs();
+  if constexpr (kCopies == kBulkInputs) {
+    ring.start_inputs(input_map, first_token,
+                      base + kInputsAt + warp * kStages * Ring::kInputBytes);
+  } else {
+    load_inputs();
+  }
   for (int i = 0; i < run.count; ++i) {
-    if (i + 1 < run.count) {
+    if (kCopies != kBulkInputs && i + 1 < run.count) {
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) x[tile] += x_step;
     }
     const uint32_t chunk = ring.wait();
+    if constexpr (kCopies == kBulkInputs) {
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        inputs[tile][0] = ptx::load_shared_16(ring.inputs() + tile * 1024 + piece);
+        inputs[tile][1] = ptx::load_shared_16(ring.inputs() + tile * 1024 + (piece ^ 16));
+      }
+    }
     const uint32_t word0 = ptx::load_shared(chunk + 4 * lane);
     const uint32_t word1 = ptx::load_shared(chunk + 4 * lane + kBlockBitmapBytes);
     const uint32_t values = chunk + kChunkBitmapBytes;
@@ -208,7 +232,7 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a) {
     multiply_block<kIsBf16, kTiles>(sums[0], word0, values, k, inputs);
     __syncwarp();
     multiply_block<kIsBf16, kTiles>(sums[1], word1, values + bytes0, k, inputs);
-    load_inputs();  // of the next chunk, right after the last use of these
+    if constexpr (kCopies != kBulkInputs) load_inputs();  // of the next chunk: right after the last use
     __syncwarp();
     ring.refill(i);
   }
@@ -258,14 +282,26 @@ template <bool kIsBf16, int kTiles, int kWarps, int kStages, int kBlocksPerSm, i
 __global__ void __launch_bounds__(kWarps* kLanes, kBlocksPerSm)
     spmm_bulk(const __grid_constant__ SpmmArgs a) {
 #if __CUDA_ARCH__ >= 900
-  spmm_strip<kIsBf16, kTiles, kWarps, kStages, kCluster, BulkRing>(a);
+  spmm_strip<kIsBf16, kTiles, kWarps, kStages, kCluster, kBulkCopies, BulkRing<kStages>>(a,
+                                                                                         nullptr);
+#endif
+}
+
+template <bool kIsBf16, int kTiles, int kWarps, int kStages, int kBlocksPerSm, int kCluster>
+__global__ void __launch_bounds__(kWarps* kLanes, kBlocksPerSm)
+    spmm_bulk_inputs(const __grid_constant__ SpmmArgs a,
+                     const __grid_constant__ CUtensorMap input_map) {
+#if __CUDA_ARCH__ >= 900
+  if (threadIdx.x == 0) ptx::prefetch_tensor_map(&input_map);
+  spmm_strip<kIsBf16, kTiles, kWarps, kStages, kCluster, kBulkInputs,
+             BulkInputRing<kStages, 8 * kTiles>>(a, &input_map);
 #endif
 }
 
 template <bool kIsBf16, int kTiles, int kWarps, int kStages, int kBlocksPerSm>
 __global__ void __launch_bounds__(kWarps* kLanes, kBlocksPerSm)
     spmm_async(const __grid_constant__ SpmmArgs a) {
-  spmm_strip<kIsBf16, kTiles, kWarps, kStages, 1, AsyncRing>(a);
+  spmm_strip<kIsBf16, kTiles, kWarps, kStages, 1, kAsyncCopies, AsyncRing<kStages>>(a, nullptr);
 }
 
 }  // namespace spinfer

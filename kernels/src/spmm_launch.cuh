@@ -13,6 +13,7 @@ namespace spinfer {
 
 struct Launch {
   SpmmArgs args;
+  const CUtensorMap* input_map;  // for kBulkInputs
   uint32_t blocks;
   int device;
   bool overlap;
@@ -29,17 +30,20 @@ const Launcher* spmm_bf16_16();
 const Launcher* spmm_bf16_32();
 
 template <bool kIsBf16, int kTokens, int kWarps, int kStages, int kBlocksPerSm, int kCluster,
-          int kBulk>
+          int kCopies>
 cudaError_t launch_spmm(const Launch& launch) {
   constexpr int kTiles = kTokens / 8;
-  void (*kernel)(SpmmArgs);
-  if constexpr (kBulk != 0) {
-    kernel = spmm_bulk<kIsBf16, kTiles, kWarps, kStages, kBlocksPerSm, kCluster>;
-  } else {
-    kernel = spmm_async<kIsBf16, kTiles, kWarps, kStages, kBlocksPerSm>;
-  }
+  const auto kernel = [] {
+    if constexpr (kCopies == kBulkInputs) {
+      return spmm_bulk_inputs<kIsBf16, kTiles, kWarps, kStages, kBlocksPerSm, kCluster>;
+    } else if constexpr (kCopies == kBulkCopies) {
+      return spmm_bulk<kIsBf16, kTiles, kWarps, kStages, kBlocksPerSm, kCluster>;
+    } else {
+      return spmm_async<kIsBf16, kTiles, kWarps, kStages, kBlocksPerSm>;
+    }
+  }();
   const uint32_t shared =
-      spmm_shared_bytes(kTiles, kWarps, kStages, kCluster, launch.args.stage_bytes);
+      spmm_shared_bytes(kTiles, kWarps, kStages, kCluster, kCopies, launch.args.stage_bytes);
   static std::atomic<uint32_t> allowed[kMostDevices];
   if (shared > allowed[launch.device].load(std::memory_order_relaxed)) {
     const cudaError_t error = cudaFuncSetAttribute(
@@ -64,10 +68,14 @@ cudaError_t launch_spmm(const Launch& launch) {
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;
   }
-  return cudaLaunchKernelEx(&config, kernel, launch.args);
+  if constexpr (kCopies == kBulkInputs) {
+    return cudaLaunchKernelEx(&config, kernel, launch.args, *launch.input_map);
+  } else {
+    return cudaLaunchKernelEx(&config, kernel, launch.args);
+  }
 }
 
-#define SPINFER_LAUNCHER(tokens, warps, stages, blocks, cluster, bulk) \
-  launch_spmm<kIsBf16, tokens, warps, stages, blocks, cluster, bulk>,
+#define SPINFER_LAUNCHER(tokens, warps, stages, blocks, cluster, copies) \
+  launch_spmm<kIsBf16, tokens, warps, stages, blocks, cluster, copies>,
 
 }  // namespace spinfer

@@ -35,9 +35,12 @@ for what in "${@:-test}"; do
       step gpuTest 240 "$build/gpuTest"
       ;;
     sanitizer)
-      for tool in memcheck racecheck initcheck synccheck; do
-        step "$tool" 200 compute-sanitizer --tool "$tool" --error-exitcode 9 \
-          "$build/gpuTest" sanitizer
+      for tool in memcheck initcheck synccheck racecheck; do
+        extra='' && [ $tool = synccheck ] && extra='--num-cuda-barriers 100000'
+        size=sanitizer && [ $tool = racecheck ] && size=short # it is ten times slower
+        # shellcheck disable=SC2086
+        step "$tool" 150 compute-sanitizer --tool "$tool" $extra --error-exitcode 9 \
+          "$build/gpuTest" $size
       done
       ;;
     tune)
@@ -45,17 +48,21 @@ for what in "${@:-test}"; do
         --shapes 28672x8192,8192x8192,4096x14336,4096x11008,11008x4096,14336x4096,4096x4096,1024x4096
       ;;
     bench)
-      LINES_SHOWN=50 step bench 400 "$build/bench" --n 1,2,4,8,16,32,64 \
+      LINES_SHOWN=38 step bench 170 "$build/bench" --n 1,2,4,8,16,32,64 \
         --sparsity 40,50,60,70,80 --json "$out/bench.json" --md "$out/bench.md"
       ;;
     masks)
-      LINES_SHOWN=40 step masks 120 "$build/bench" --n 8 --sparsity 50,60 \
+      LINES_SHOWN=40 step masks 60 "$build/bench" --n 8 --sparsity 50,60 \
         --shapes 4096x4096,11008x4096,4096x11008,8192x8192,1024x4096 \
         --pattern random,wanda,columns,2:4,strips --json "$out/masks.json"
       ;;
     bf16)
-      LINES_SHOWN=14 step bf16 120 "$build/bench" --dtype bf16 --json "$out/bf16.json" \
+      LINES_SHOWN=14 step bf16 60 "$build/bench" --dtype bf16 --json "$out/bf16.json" \
         --shapes 28672x8192,8192x8192,4096x14336,4096x11008,11008x4096,14336x4096,4096x4096,1024x4096
+      ;;
+    torch)
+      LINES_SHOWN=12 step torch 60 python3 "$here/bench/torchBaseline.py" \
+        28672x8192,8192x8192,11008x4096,4096x4096,1024x4096 8,16
       ;;
     *) echo "gpu.sh: no step $what" && failed=1 ;;
   esac

@@ -1,7 +1,8 @@
 // Correctness of the kernels on a GPU.
 //
 //   gpuTest              the whole grid, the codec, determinism, dependent launch, large offsets
-//   gpuTest sanitizer    some 600 small cases, for compute-sanitizer
+//   gpuTest sanitizer    some thousand small cases, for compute-sanitizer
+//   gpuTest short        some hundred of them, for its slow tools
 #include <cstring>
 #include <string>
 
@@ -85,9 +86,10 @@ void run_case(const Case& c, Random& random, int repeats = 1) {
   std::vector<uint16_t> first;
   for (int repeat = 0; repeat < repeats; ++repeat) {
     s.y.poison();
-    if (!check(multiply(c, s) == SPINFER_OK, "%s: %s", text_of(c).c_str(), spinfer_last_error())) {
-      return;
-    }
+    const spinfer_status status = multiply(c, s);
+    // Long rings of dense chunks do not fit: a geometry may say so, the built-in choice may not.
+    if (status == SPINFER_UNSUPPORTED && c.geometry >= 0) return;
+    if (!check(status == SPINFER_OK, "%s: %s", text_of(c).c_str(), spinfer_last_error())) return;
     must(cudaDeviceSynchronize(), text_of(c).c_str());
     const std::vector<uint16_t> y = s.y.download<uint16_t>();
     if (repeat > 0) {
@@ -197,7 +199,9 @@ void products_carry_infinities_and_nans(Random& random) {
     const Expected expected =
         expected_product(s.dense.as<uint16_t>(), s.inputs, c.shape, c.n, c.dtype);
     s.y.poison();
-    must(multiply(c, s), "product with infinities");
+    const spinfer_status status = multiply(c, s);
+    if (status == SPINFER_UNSUPPORTED) continue;
+    must(status, "product with infinities");
     const Verdict verdict = compare(s.y.download<uint16_t>(), expected, c.shape, format);
     check(verdict.wrong == 0, "%s with infinities: %zu wrong, the first %g, not %g",
           text_of(c).c_str(), verdict.wrong, verdict.found, verdict.wanted);
@@ -388,9 +392,10 @@ void bad_arguments_are_named(Random& random) {
 int main(int argc, char** argv) {
   using namespace spinfer::test;
   must(spinfer_check_device(), "device");
-  const bool small = argc == 2 && std::string(argv[1]) == "sanitizer";
+  const std::string what = argc > 1 ? argv[1] : "";
+  const bool small = what == "sanitizer" || what == "short";
   Random random(small ? 21 : 20);
-  products_over_the_grid(random, small ? 2 : 12);
+  products_over_the_grid(random, what == "short" ? 0 : small ? 1 : 8);
   codec_over_shapes_and_masks(random, small ? 1 : 10);
   products_carry_infinities_and_nans(random);
   bad_arguments_are_named(random);
@@ -401,5 +406,5 @@ int main(int argc, char** argv) {
     dependent_launches_see_the_inputs_they_depend_on(random);
     offsets_beyond_two_gigabytes();
   }
-  return report(small ? "gpuTest sanitizer" : "gpuTest");
+  return report(("gpuTest " + what).c_str());
 }

@@ -217,7 +217,7 @@ describe("what people see", () => {
       "Plan  magnitude 60 % · 14 of 21 tensors pruned · model (safetensors) → tile-bitmap
 
         zeros   60 % of 377 k weights in pruned tensors; 402 k parameters in all
-        size    804 kB → 402 kB (50 % smaller, at most 804 kB) · BF16 · 1 file
+        size    804 kB → 402 kB (50 % smaller) · BF16 · 1 file
         memory  MEMORY
         disk    needs 809 kB, FREE ✓
         time    about TIME, disk permitting
@@ -265,6 +265,7 @@ describe("what people see", () => {
     expect(plain("prune model -o pruned-dense --to dense --verify none")).toMatchInlineSnapshot(`
       "✓ wrote pruned-dense (806 kB, the same size) in TIME
         14 of 21 tensors pruned, stored dense · 50 % of their weights are zero
+        not smaller: dense files store zeros too; --to tile-bitmap leaves them out
         not verified (--verify none)
         manifest sha256 HASH
 
@@ -294,7 +295,7 @@ describe("what people see", () => {
         ✓  source files            1
         ✓  recomputed weights     21
 
-      ✓ sparse is what it should be (structure + hashes + every weight recomputed from the source, 484 kB in TIME)
+      ✓ sparse is what it should be (structure + hashes + every weight recomputed from the source in TIME)
       "
     `);
   });

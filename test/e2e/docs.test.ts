@@ -96,9 +96,11 @@ describe.each(documents())("%s", (path) => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it("has its commands in console blocks, where they are run", () => {
-    const elsewhere = [
-      ...markdown.matchAll(/^```(?:sh|bash|shell|text)?\n([\s\S]*?)^```$/gm),
-    ].filter(([, body = ""]) => /^\s*(?:\$ )?(?:spinfer|npm|npx|node) /m.test(body));
+    const elsewhere = [...markdown.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].filter(
+      ([, language = "", body = ""]) =>
+        ["", "sh", "bash", "shell", "text"].includes(language) &&
+        /^\s*(?:\$ )?(?:spinfer|npm|npx|node) /m.test(body),
+    );
     expect(elsewhere.map(([block]) => block)).toEqual([]);
   });
 

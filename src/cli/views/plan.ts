@@ -197,7 +197,7 @@ function planFacts({ plan, freeBytes, recipe }: PlanFacts): (readonly [string, L
     [
       "size",
       [
-        `${formatBytes(totals.bytesIn)} → ${formatBytes(totals.bytesOut)} (${sizeChange(totals.bytesIn, totals.bytesOut)}${totals.bytesOutMost > totals.bytesOut ? `, at most ${formatBytes(totals.bytesOutMost)}` : ""}) · ${plan.dtype} · ${counted(plan.shards.length, "file")}`,
+        `${formatBytes(totals.bytesIn)} → ${formatBytes(totals.bytesOut)} (${sizeChange(totals.bytesIn, totals.bytesOut)}) · ${plan.dtype} · ${counted(plan.shards.length, "file")}`,
       ],
     ],
     ["memory", [`about ${formatBytes(plan.memoryBytes)} with ${counted(plan.threads, "thread")}`]],

@@ -88,7 +88,7 @@ function summary(facts: RunFacts): Line[] {
       ` wrote ${shownOutput} (${formatBytes(bytesOut)}, ${sizeChange(bytesIn, bytesOut)}) in ${formatDuration(elapsedMs)}`,
     ],
     [`  ${whatCameOut(facts)}${resumed}`],
-    ...notSmaller(report),
+    ...notSmaller(facts),
     verifiedLine(verified),
     [faint(`  manifest sha256 ${report.manifestSha256}`)],
   ];
@@ -107,14 +107,14 @@ function whatCameOut({ report, pruned }: RunFacts): string {
   return `${counted(tensors, "tensor")}, stored dense`;
 }
 
-function notSmaller({ bytesIn, bytesOut, format }: RunReport): Line[] {
-  if (bytesOut < bytesIn || format === "dense") return [];
-  return [
-    [
-      caution("  not smaller: "),
-      "the bitmaps take what the zeros free; prune more, or keep it --to dense",
-    ],
-  ];
+function notSmaller({ report, pruned }: RunFacts): Line[] {
+  const { bytesIn, bytesOut, format } = report;
+  if (bytesOut < bytesIn || (format === "dense" && !pruned)) return [];
+  const why =
+    format === "dense"
+      ? "dense files store zeros too; --to tile-bitmap leaves them out"
+      : "the bitmaps take what the zeros free; prune more, or keep it --to dense";
+  return [[caution("  not smaller: "), why]];
 }
 
 function verifiedLine(verified: VerifyReport | undefined): Line {

@@ -1,5 +1,5 @@
 /** What verify found. */
-import { formatBytes, formatDuration } from "../../core/text.ts";
+import { formatDuration } from "../../core/text.ts";
 import type { Check, VerifyReport } from "../../pipeline/verify.ts";
 import type { Outcome } from "../outcome.ts";
 import {
@@ -102,8 +102,8 @@ const LEVEL_WORDS: Readonly<Record<VerifyReport["level"], string>> = {
   full: "structure + hashes + every weight recomputed from the source",
 };
 
-function verdict({ ok, checkpoint, level, findings, bytes, elapsedMs }: VerifyReport): Line {
-  const how = `${LEVEL_WORDS[level]}${bytes > 0 ? `, ${formatBytes(bytes)}` : ""} in ${formatDuration(elapsedMs)}`;
+function verdict({ ok, checkpoint, level, findings, elapsedMs }: VerifyReport): Line {
+  const how = `${LEVEL_WORDS[level]} in ${formatDuration(elapsedMs)}`;
   if (ok) return [good("✓"), ` ${checkpoint} is what it should be `, faint(`(${how})`)];
   return [
     bad("✗"),

@@ -73,7 +73,7 @@ function compile(folder, name) {
 const sourcesIn = (folder) =>
   readdirSync(join(KERNELS, folder)).filter((name) => /\.(cu|cpp)$/.test(name));
 
-const HOST_SOURCES = ["crc32.cpp", "reference.cpp", "status.cpp", "validate.cpp"];
+const HOST_SOURCES = ["crc32.cpp", "geometry.cpp", "reference.cpp", "status.cpp", "validate.cpp"];
 
 function buildHostTest() {
   const sources = HOST_SOURCES.map((name) => join(KERNELS, "src", name));

@@ -17,8 +17,7 @@ __global__ void count_wrong(const uint16_t* y, const double* sums, const double*
   uint64_t i = static_cast<uint64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const HalfFormat format = dtype == SPINFER_BF16 ? HalfFormat{7, 8} : HalfFormat{10, 5};
   for (; i < count; i += static_cast<uint64_t>(gridDim.x) * blockDim.x) {
-    const double found =
-        dtype == SPINFER_BF16 ? test::widen<true>(y[i]) : test::widen<false>(y[i]);
+    const double found = dtype == SPINFER_BF16 ? test::widen<true>(y[i]) : test::widen<false>(y[i]);
     if (!(fabs(found - sums[i]) <= error_bound(sums[i], sizes[i], cols, format))) {
       atomicAdd(wrong, 1u);
     }
@@ -105,11 +104,21 @@ Weights make_weights(Shape shape, Pattern pattern, double sparsity, uint8_t dtyp
   for (uint64_t i = 0; i < grid.chunks; ++i) {
     longest = std::max(longest, (starts[i + 1] - starts[i]) * kAlign);
   }
-  const spinfer_matrix matrix{payload.as<>(), offsets.as<uint32_t>(), shape.rows, shape.cols,
-                              longest,        dtype, SPINFER_ORDER_NIBBLE_PLANES, 0};
-  return {shape,         dense_stride,  payload_stride,   offsets_stride,    payload_bytes,
-          offsets_bytes, dense_copies,  sparse_copies,    std::move(dense),  std::move(offsets),
-          std::move(payload), matrix};
+  const spinfer_matrix matrix{
+      payload.as<>(), offsets.as<uint32_t>(),      shape.rows, shape.cols, longest,
+      dtype,          SPINFER_ORDER_NIBBLE_PLANES, 0};
+  return {shape,
+          dense_stride,
+          payload_stride,
+          offsets_stride,
+          payload_bytes,
+          offsets_bytes,
+          dense_copies,
+          sparse_copies,
+          std::move(dense),
+          std::move(offsets),
+          std::move(payload),
+          matrix};
 }
 
 spinfer_matrix copy_of(const Weights& w, int copy) {
@@ -229,8 +238,8 @@ int run(int argc, char** argv) {
         const Weights w = make_weights(shape, pattern, percent / 100.0, options.dtype);
         Timing stream_us;
         if (options.stream_limit) {
-          stream_us = stream_limit({w.matrix, w.payload_stride, w.offsets_stride, w.sparse_copies},
-                                   stream);
+          stream_us =
+              stream_limit({w.matrix, w.payload_stride, w.offsets_stride, w.sparse_copies}, stream);
         }
         for (const uint32_t n : options.tokens) {
           const DenseResult* known = dense.count(n) > 0 ? &dense[n] : nullptr;

@@ -1,16 +1,17 @@
 // cuBLAS through dlopen: only the declarations that are used, from the documentation of version 13.
-#include "denseBaseline.h"
-
 #include <dlfcn.h>
 
 #include <cstring>
+
+#include "denseBaseline.h"
 
 namespace spinfer::bench {
 namespace {
 
 constexpr size_t kWorkspaceBytes = 64u << 20;
 
-// Values of the enumerations cudaDataType, cublasComputeType_t, cublasOperation_t and the attributes.
+// Values of the enumerations cudaDataType, cublasComputeType_t, cublasOperation_t and the
+// attributes.
 constexpr int kReal32 = 0, kReal16 = 2, kRealBf16 = 14, kCompute32 = 68;
 constexpr int kNormal = 0, kTransposed = 1, kDefaultAlgorithm = -1;
 constexpr int kAttributeTransposeA = 3, kAttributeTransposeB = 4, kPreferenceWorkspace = 1;
@@ -72,7 +73,8 @@ struct Lt {
         find<decltype(create_preference)>(library, "cublasLtMatmulPreferenceCreate");
     destroy_preference =
         find<decltype(destroy_preference)>(library, "cublasLtMatmulPreferenceDestroy");
-    set_preference = find<decltype(set_preference)>(library, "cublasLtMatmulPreferenceSetAttribute");
+    set_preference =
+        find<decltype(set_preference)>(library, "cublasLtMatmulPreferenceSetAttribute");
     heuristics = find<decltype(heuristics)>(library, "cublasLtMatmulAlgoGetHeuristic");
     multiply = find<decltype(multiply)>(library, "cublasLtMatmul");
   }
@@ -179,8 +181,8 @@ DenseResult DenseBaseline::measure(const DenseProblem& p, cudaStream_t stream,
       result.note += " a wrong dense product was left out;";
       return false;
     }
-    const Timing timing = time_call([&](int copy) { must_blas(run(copy), "dense"); }, p.copies,
-                                    expected_us, stream);
+    const Timing timing =
+        time_call([&](int copy) { must_blas(run(copy), "dense"); }, p.copies, expected_us, stream);
     if (best->us == 0 || timing.us < best->us) *best = timing;
     return true;
   };

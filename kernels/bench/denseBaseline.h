@@ -11,7 +11,7 @@ namespace spinfer::bench {
 struct DenseProblem {
   uint32_t rows, cols, n;
   uint8_t dtype;
-  const void* weights;   // `copies` of them, each `copy_bytes` long
+  const void* weights;  // `copies` of them, each `copy_bytes` long
   size_t copy_bytes;
   int copies;
   const void* x;
@@ -19,8 +19,8 @@ struct DenseProblem {
 };
 
 struct DenseResult {
-  Timing lt;      // the best of cuBLASLt's heuristics
-  Timing gemm;    // cublasGemmEx, its own choice
+  Timing lt;    // the best of cuBLASLt's heuristics
+  Timing gemm;  // cublasGemmEx, its own choice
   int heuristics = 0;
   std::string note;
   double best_us() const { return gemm.us > 0 && gemm.us < lt.us ? gemm.us : lt.us; }

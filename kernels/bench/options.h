@@ -67,16 +67,26 @@ inline Options parse_options(int argc, char** argv) {
     }
     if (i + 1 == argc) usage(flag + " needs a value");
     const std::string value = argv[++i];
-    if (flag == "--shapes") shapes = value;
-    else if (flag == "--n") tokens = value;
-    else if (flag == "--sparsity") percent = value;
-    else if (flag == "--pattern") patterns = value;
-    else if (flag == "--dtype" && value == "f16") options.dtype = SPINFER_F16;
-    else if (flag == "--dtype" && value == "bf16") options.dtype = SPINFER_BF16;
-    else if (flag == "--geometries") options.all_geometries = value == "all";
-    else if (flag == "--json") options.json = value;
-    else if (flag == "--md") options.markdown = value;
-    else usage("no option " + flag + " " + value);
+    if (flag == "--shapes")
+      shapes = value;
+    else if (flag == "--n")
+      tokens = value;
+    else if (flag == "--sparsity")
+      percent = value;
+    else if (flag == "--pattern")
+      patterns = value;
+    else if (flag == "--dtype" && value == "f16")
+      options.dtype = SPINFER_F16;
+    else if (flag == "--dtype" && value == "bf16")
+      options.dtype = SPINFER_BF16;
+    else if (flag == "--geometries")
+      options.all_geometries = value == "all";
+    else if (flag == "--json")
+      options.json = value;
+    else if (flag == "--md")
+      options.markdown = value;
+    else
+      usage("no option " + flag + " " + value);
   }
   for (const std::string& shape : split(shapes)) {
     unsigned rows = 0, cols = 0;

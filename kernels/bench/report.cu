@@ -1,9 +1,9 @@
-#include "report.h"
-
 #include <array>
 #include <cmath>
 #include <ctime>
 #include <map>
+
+#include "report.h"
 
 namespace spinfer::bench {
 namespace {
@@ -42,8 +42,11 @@ const Measured& Cell::best() const {
 
 std::string name_of(const spinfer_geometry& g) {
   char text[80];
-  std::snprintf(text, sizeof text, "t%dw%ds%do%dc%d%s%s", g.tokens, g.warps, g.stages, g.blocks_per_sm,
-                g.cluster, g.round_robin ? "r" : "", g.copies == 2 ? "x" : g.copies == 1 ? "" : " async");
+  std::snprintf(text, sizeof text, "t%dw%ds%do%dc%d%s%s", g.tokens, g.warps, g.stages,
+                g.blocks_per_sm, g.cluster, g.round_robin ? "r" : "",
+                g.copies == 2   ? "x"
+                : g.copies == 1 ? ""
+                                : " async");
   return text;
 }
 
@@ -54,11 +57,13 @@ std::string describe_machine(int argc, char** argv) {
   std::string command;
   for (int i = 0; i < argc; ++i) command += (i > 0 ? " " : "") + std::string(argv[i]);
   return "GPU, driver, SM clock now, SM clock at most, power limit: " +
-         first_line("nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,"
-                    "power.limit --format=csv,noheader") +
+         first_line(
+             "nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,"
+             "power.limit --format=csv,noheader") +
          "\nDate: " + date + "\nCommand: " + command +
          "\nCold L2 (weights and offsets rotate over more than 220 MB), CUDA graph replays, median "
-         "of 7. dense = the fastest of cuBLASLt's heuristics and cublasGemmEx, measured once a shape and N "
+         "of 7. dense = the fastest of cuBLASLt's heuristics and cublasGemmEx, measured once a "
+         "shape and N "
          "(its time does not depend on the zeros).\n";
 }
 
@@ -77,12 +82,13 @@ void write_markdown(std::FILE* file, const std::string& machine, const std::vect
                  "| %ux%u | %u | %d | %s | %.2f (%.2f / %.2f, %d)%s | %.2f | %.1f | %.0f | %.2f | "
                  "%.2f | %.2f | %.0f | %s | %.2f | %s |\n",
                  cell.shape.rows, cell.shape.cols, cell.n, cell.percent, name_of(cell.pattern),
-                 cell.dense.best_us(), cell.dense.lt.us, cell.dense.gemm.us,
-                 cell.dense.heuristics, cell.dense.note.c_str(), cell.alone().us, 100 * cell.alone().spread,
+                 cell.dense.best_us(), cell.dense.lt.us, cell.dense.gemm.us, cell.dense.heuristics,
+                 cell.dense.note.c_str(), cell.alone().us, 100 * cell.alone().spread,
                  cell.sparse_bytes / cell.alone().us / 1e3, ratio(cell, cell.alone()),
                  ratio(cell, cell.overlapped()), limit,
-                 limit > 0 ? 100 * cell.stream.us / cell.alone().us : 0, name_of(cell.measured[0].geometry).c_str(),
-                 ratio(cell, cell.best().alone), name_of(cell.best().geometry).c_str());
+                 limit > 0 ? 100 * cell.stream.us / cell.alone().us : 0,
+                 name_of(cell.measured[0].geometry).c_str(), ratio(cell, cell.best().alone),
+                 name_of(cell.best().geometry).c_str());
     std::array<Mean, 4>& mean = means[{cell.n, cell.percent}];
     mean[0].add(ratio(cell, cell.alone()));
     mean[1].add(ratio(cell, cell.overlapped()));
@@ -94,8 +100,7 @@ void write_markdown(std::FILE* file, const std::string& machine, const std::vect
                "ratio |\n| --- | --- | --- | --- | --- | --- | --- |\n");
   for (const auto& [key, mean] : means) {
     std::fprintf(file, "| N = %u | %d | %d | %.3f | %.3f | %.3f | %.3f |\n", key.first, key.second,
-                 mean[0].count, mean[0].value(), mean[1].value(), mean[2].value(),
-                 mean[3].value());
+                 mean[0].count, mean[0].value(), mean[1].value(), mean[2].value(), mean[3].value());
   }
 }
 
@@ -118,8 +123,8 @@ void write_json(std::FILE* file, const std::string& machine, const std::vector<C
       std::fprintf(file,
                    "%s{\"geometry\": \"%s\", \"us\": %.3f, \"spread\": %.4f, "
                    "\"overlappedUs\": %.3f}",
-                   j > 0 ? ", " : "", name_of(m.geometry).c_str(),
-                   m.alone.us, m.alone.spread, m.overlapped.us);
+                   j > 0 ? ", " : "", name_of(m.geometry).c_str(), m.alone.us, m.alone.spread,
+                   m.overlapped.us);
     }
     std::fprintf(file, "]}");
   }

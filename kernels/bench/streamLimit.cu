@@ -1,6 +1,5 @@
-#include "streamLimit.cuh"
-
 #include "../src/rings.cuh"
+#include "streamLimit.cuh"
 
 namespace spinfer::bench {
 namespace {
@@ -23,8 +22,8 @@ __global__ void __launch_bounds__(kWarps* kLanes, kBlocksPerSm) stream_chunks(St
   const uint32_t worker = blockIdx.x % kSplit * kWarps + warp;
   ChunkRun run{min(worker, chunks - 1), kWorkers, 0};
   if (worker < chunks) run.count = static_cast<int>((chunks - worker + kWorkers - 1) / kWorkers);
-  BulkRing<kStages> ring(a.payload, offsets, run, base + 1024 + warp * kStages * a.stage_bytes,
-                         base + warp * kStages * 8, a.stage_bytes, lane);
+  BulkRing<kStages, 0> ring(a.payload, offsets, run, base + 1024 + warp * kStages * a.stage_bytes,
+                            base + warp * kStages * 8, a.stage_bytes, lane);
   const auto bytes_of = [&](int i) {
     const uint32_t chunk = min(run.first + i * run.step, chunks - 1);
     return (offsets[chunk + 1] - offsets[chunk]) * kAlign;
@@ -59,9 +58,9 @@ void try_geometry(const StreamProblem& p, uint32_t* sink, cudaStream_t stream, T
        "shared memory");
   const Timing timing = time_call(
       [&](int copy) {
-        const StreamArgs args{static_cast<const uint8_t*>(p.matrix.payload) + copy * p.payload_stride,
-                              p.matrix.offsets + copy * p.offsets_stride / 4, sink,
-                              grid.chunks_per_strip, stage};
+        const StreamArgs args{
+            static_cast<const uint8_t*>(p.matrix.payload) + copy * p.payload_stride,
+            p.matrix.offsets + copy * p.offsets_stride / 4, sink, grid.chunks_per_strip, stage};
         kernel<<<grid.strips * kSplit, kWarps * kLanes, shared, stream>>>(args);
       },
       p.copies, p.payload_stride / 2.6e6, stream);

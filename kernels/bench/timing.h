@@ -14,7 +14,9 @@ using test::must;
 
 // Bytes that the copies of one matrix must reach together: four times the L2 cache of an H100.
 constexpr size_t kColdBytes = 220u << 20;
-inline int copies_for(size_t bytes) { return std::max<int>(2, static_cast<int>(kColdBytes / bytes) + 1); }
+inline int copies_for(size_t bytes) {
+  return std::max<int>(2, static_cast<int>(kColdBytes / bytes) + 1);
+}
 
 struct Timing {
   double us = 0;      // median over the replays, a call

@@ -1,6 +1,6 @@
 """torch.matmul on the decode shapes, timed as the benchmark times: cold L2, graph replay, median.
 
-The dense baseline of `bench` must be within 3 % of this, or faster. Usage: torchBaseline.py MxK,... N
+The dense baseline of `bench` must be as fast as this, or within 3 %. Usage: torchBaseline.py MxK,... N
 """
 import statistics
 import sys

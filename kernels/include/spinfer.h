@@ -64,8 +64,8 @@ typedef struct {
   int32_t blocks_per_sm; /* what registers were bounded for */
   int32_t cluster;       /* blocks that share one strip */
   int32_t round_robin;   /* 1: chunk c goes to warp c mod warps; 0: contiguous ranges */
-  int32_t copies;        /* 0: cp.async (sm_80 and up); from sm_90 on, 1: bulk copies of the weights,
-                            2: also of the inputs */
+  int32_t copies; /* 0: cp.async (sm_80 and up); from sm_90 on, 1: bulk copies of the weights,
+                     2: also of the inputs */
 } spinfer_geometry;
 
 /* Flags of spinfer_spmm(). */
@@ -98,8 +98,8 @@ SPINFER_API spinfer_status spinfer_validate(const void* meta, uint64_t meta_byte
 SPINFER_API spinfer_status spinfer_host_encoded_bytes(const uint16_t* dense, uint32_t rows,
                                                       uint32_t cols, uint64_t* meta_bytes,
                                                       uint64_t* payload_bytes);
-/* Encodes 16-bit values, bit for bit; a value is stored when its bits are not all zero. flags: those
- * of the header (1: the dense tensor of the checkpoint is [cols, rows]). */
+/* Encodes 16-bit values, bit for bit; a value is stored when its bits are not all zero. flags:
+ * those of the header (1: the dense tensor of the checkpoint is [cols, rows]). */
 SPINFER_API spinfer_status spinfer_host_encode(const uint16_t* dense, uint32_t rows, uint32_t cols,
                                                uint8_t value_dtype, uint8_t flags, void* meta,
                                                uint64_t meta_bytes, void* payload,

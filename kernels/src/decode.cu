@@ -18,9 +18,7 @@ template <int kPlane>
 __device__ __forceinline__ void read_nibble(uint32_t& top, uint32_t& bottom, uint32_t word,
                                             const ScanResult& at, const uint8_t* values) {
   const auto value = [&](int bit, uint32_t offset) -> uint32_t {
-    return word >> (4 * kPlane + bit) & 1
-               ? *reinterpret_cast<const uint16_t*>(values + offset)
-               : 0;
+    return word >> (4 * kPlane + bit) & 1 ? *reinterpret_cast<const uint16_t*>(values + offset) : 0;
   };
   const uint32_t middle = ScanResult::pick<kPlane>(at.middle);
   top = value(0, ScanResult::pick<kPlane>(at.start)) | value(1, middle - 2) << 16;
@@ -47,8 +45,8 @@ __global__ void __launch_bounds__(kWarps* kLanes)
   const uint32_t chunk = blockIdx.x * kWarps + threadIdx.x / kLanes;
   if (chunk >= chunks) return;
   const uint32_t g = lane >> 2, t = lane & 3;
-  const uint8_t* bytes = static_cast<const uint8_t*>(w.payload) +
-                         static_cast<uint64_t>(w.offsets[chunk]) * kAlign;
+  const uint8_t* bytes =
+      static_cast<const uint8_t*>(w.payload) + static_cast<uint64_t>(w.offsets[chunk]) * kAlign;
   const uint8_t* values = bytes + kChunkBitmapBytes;
   const ScanLane k(lane, w.reserved);
   const uint32_t col = chunk % chunks_per_strip * kChunkCols + 16 * t;
@@ -92,7 +90,7 @@ extern "C" spinfer_status spinfer_decode(const spinfer_matrix* w, void* dense, v
                   static_cast<unsigned long long>(grid.chunks), kMaxSide);
   const uint32_t chunks = static_cast<uint32_t>(grid.chunks);
   decode_tile_bitmap<<<(chunks + kWarps - 1) / kWarps, kWarps * kLanes, 0,
-                       static_cast<cudaStream_t>(stream)>>>(
-      *w, static_cast<uint16_t*>(dense), grid.chunks_per_strip, chunks);
+                       static_cast<cudaStream_t>(stream)>>>(*w, static_cast<uint16_t*>(dense),
+                                                            grid.chunks_per_strip, chunks);
   return check_cuda(kName, cudaGetLastError());
 }

@@ -1,8 +1,7 @@
 // Facts of the current GPU, cached for each device index.
-#include "device.h"
-
 #include <atomic>
 
+#include "device.h"
 #include "layout.h"
 
 #ifndef SPINFER_TARGETS

@@ -155,10 +155,9 @@ struct Call {
 };
 
 spinfer_status check_call(const Call& call) {
-  SPINFER_REQUIRE(call.rows >= 1 && call.rows <= kMaxSide && call.cols >= 1 &&
-                      call.cols <= kMaxSide,
-                  "%s: %u rows and %u columns, expected 1 to %u", call.name, call.rows, call.cols,
-                  kMaxSide);
+  SPINFER_REQUIRE(
+      call.rows >= 1 && call.rows <= kMaxSide && call.cols >= 1 && call.cols <= kMaxSide,
+      "%s: %u rows and %u columns, expected 1 to %u", call.name, call.rows, call.cols, kMaxSide);
   SPINFER_REQUIRE(call.dense != nullptr && reinterpret_cast<uintptr_t>(call.dense) % 16 == 0,
                   "%s: dense must not be null and must be 16-byte aligned", call.name);
   if (grid_of(call.rows, call.cols).chunks * kMaxChunkBytes > kMaxPayloadBytes) {

@@ -7,9 +7,9 @@
 
 namespace spinfer {
 
-// Each built kernel: tokens, warps, stages, blocks an SM, cluster, copies. 8 or 16 tokens take up to
-// 128 registers a thread: 16 warps an SM, as four blocks of 4, or 15 as three of 5; 18 and 20 warps
-// leave 96 registers. Two stages beat three and four. Copied inputs pay from 16 tokens on.
+// Each built kernel: tokens, warps, stages, blocks an SM, cluster, copies. 8 or 16 tokens take up
+// to 128 registers a thread: 16 warps an SM, as four blocks of 4, or 15 as three of 5; 18 and 20
+// warps leave 96 registers. Two stages beat three and four. Copied inputs pay from 16 tokens on.
 #define SPINFER_NARROW_GEOMETRIES(V, tokens) \
   V(tokens, 16, 2, 1, 1, 1)                  \
   V(tokens, 8, 2, 2, 1, 1)                   \

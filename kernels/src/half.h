@@ -28,16 +28,16 @@ inline double half_to_double(uint16_t bits, HalfFormat format) {
   } else if (exponent == 0) {
     value = std::ldexp(mantissa, 1 - bias - format.mantissa_bits);
   } else {
-    value = std::ldexp(mantissa + (1 << format.mantissa_bits),
-                       exponent - bias - format.mantissa_bits);
+    value =
+        std::ldexp(mantissa + (1 << format.mantissa_bits), exponent - bias - format.mantissa_bits);
   }
   return bits & 0x8000 ? -value : value;
 }
 
 inline uint16_t double_to_half(double value, HalfFormat format) {
   const int bias = (1 << (format.exponent_bits - 1)) - 1;
-  const uint16_t infinity = static_cast<uint16_t>(((1 << format.exponent_bits) - 1)
-                                                  << format.mantissa_bits);
+  const uint16_t infinity =
+      static_cast<uint16_t>(((1 << format.exponent_bits) - 1) << format.mantissa_bits);
   const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
   if (std::isnan(value)) return static_cast<uint16_t>(sign | infinity | 1);
   const double size = std::fabs(value);

@@ -26,9 +26,7 @@ constexpr uint32_t col_of(uint32_t lane, uint32_t bit) {
 
 constexpr uint32_t align_up(uint32_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 // Bytes of a chunk with that many stored values, padding included.
-constexpr uint32_t chunk_bytes(uint32_t values) {
-  return align_up(kChunkBitmapBytes + 2 * values);
-}
+constexpr uint32_t chunk_bytes(uint32_t values) { return align_up(kChunkBitmapBytes + 2 * values); }
 
 struct Grid {
   uint32_t strips;            // rows of chunks

@@ -154,9 +154,9 @@ extern "C" spinfer_status spinfer_host_encoded_bytes(const uint16_t* dense, uint
   const Grid grid = grid_of(rows, cols);
   uint64_t bytes = 0;
   for (uint64_t chunk = 0; chunk < grid.chunks; ++chunk) {
-    bytes += chunk_bytes(count_chunk({dense, rows, cols},
-                                     chunk / grid.chunks_per_strip * kChunkRows,
-                                     chunk % grid.chunks_per_strip * kChunkCols));
+    bytes +=
+        chunk_bytes(count_chunk({dense, rows, cols}, chunk / grid.chunks_per_strip * kChunkRows,
+                                chunk % grid.chunks_per_strip * kChunkCols));
   }
   *meta_bytes = meta_bytes_of(grid);
   *payload_bytes = bytes;
@@ -177,12 +177,11 @@ extern "C" spinfer_status spinfer_host_encode(const uint16_t* dense, uint32_t ro
   const spinfer_status status =
       spinfer_host_encoded_bytes(dense, rows, cols, &meta_needs, &payload_needs);
   if (status != SPINFER_OK) return status;
-  SPINFER_REQUIRE(meta_bytes == meta_needs && payload_bytes == payload_needs,
-                  "spinfer_host_encode: %llu and %llu bytes, expected %llu and %llu",
-                  static_cast<unsigned long long>(meta_bytes),
-                  static_cast<unsigned long long>(payload_bytes),
-                  static_cast<unsigned long long>(meta_needs),
-                  static_cast<unsigned long long>(payload_needs));
+  SPINFER_REQUIRE(
+      meta_bytes == meta_needs && payload_bytes == payload_needs,
+      "spinfer_host_encode: %llu and %llu bytes, expected %llu and %llu",
+      static_cast<unsigned long long>(meta_bytes), static_cast<unsigned long long>(payload_bytes),
+      static_cast<unsigned long long>(meta_needs), static_cast<unsigned long long>(payload_needs));
   const Dense source{dense, rows, cols};
   const Grid grid = grid_of(rows, cols);
   uint8_t* meta_out = static_cast<uint8_t*>(meta);
@@ -190,9 +189,8 @@ extern "C" spinfer_status spinfer_host_encode(const uint16_t* dense, uint32_t ro
   std::memset(meta_out, 0, meta_bytes);
   uint64_t at = 0, nonzeros = 0;
   for (uint64_t chunk = 0; chunk < grid.chunks; ++chunk) {
-    const uint32_t values =
-        encode_chunk(source, chunk / grid.chunks_per_strip * kChunkRows,
-                     chunk % grid.chunks_per_strip * kChunkCols, out + at);
+    const uint32_t values = encode_chunk(source, chunk / grid.chunks_per_strip * kChunkRows,
+                                         chunk % grid.chunks_per_strip * kChunkCols, out + at);
     at += chunk_bytes(values);
     nonzeros += values;
     const uint32_t end = static_cast<uint32_t>(at / kAlign);
@@ -220,9 +218,9 @@ extern "C" spinfer_status spinfer_host_spmm(const spinfer_meta* meta, const uint
                                             const void* payload, const uint16_t* x, uint32_t n,
                                             double* y, double* magnitude) {
   using namespace spinfer;
-  SPINFER_REQUIRE(meta != nullptr && offsets != nullptr && payload != nullptr && x != nullptr &&
-                      y != nullptr,
-                  "spinfer_host_spmm: null pointer");
+  SPINFER_REQUIRE(
+      meta != nullptr && offsets != nullptr && payload != nullptr && x != nullptr && y != nullptr,
+      "spinfer_host_spmm: null pointer");
   SPINFER_REQUIRE(n >= 1, "spinfer_host_spmm: n must be at least 1");
   const HalfFormat format = format_of(meta->value_dtype);
   const uint64_t rows = meta->rows, cols = meta->cols;
@@ -231,7 +229,8 @@ extern "C" spinfer_status spinfer_host_spmm(const spinfer_meta* meta, const uint
   each_tile(*meta, offsets, static_cast<const uint8_t*>(payload), [&](const Tile& tile) {
     for (uint32_t r = 0; r < tile.rows; ++r) {
       double weights[kChunkCols];
-      for (uint32_t c = 0; c < tile.cols; ++c) weights[c] = half_to_double(tile.values[r][c], format);
+      for (uint32_t c = 0; c < tile.cols; ++c)
+        weights[c] = half_to_double(tile.values[r][c], format);
       for (uint64_t token = 0; token < n; ++token) {
         const uint16_t* inputs = x + token * cols + tile.col;
         const uint64_t out = token * rows + tile.row + r;

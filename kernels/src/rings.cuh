@@ -2,7 +2,8 @@
 //
 // Both rings have the same three steps: the constructor starts the first kStages copies, wait()
 // gives the address of the oldest chunk once it is there, refill(i) hands that place on to a later
-// chunk. The warp must be converged before each, and done with the chunk before refill().
+// chunk, i being the number of the one just done. The warp must be converged before each step, and
+// done with the chunk before refill().
 #pragma once
 
 #include "layout.h"
@@ -50,86 +51,20 @@ class OffsetWindow {
 };
 
 // sm_90: one bulk copy a chunk, an mbarrier a stage.
-template <int kStages>
+//
+// With kTokens > 0 a second copy on the same barrier brings the inputs of the chunk's columns:
+// kTokens rows of 64 values, 128 bytes each, zeros beyond the tensor. Their 16-byte pieces are
+// swizzled by row: piece p of row r lies at p ^ (r mod 8), so that a warp's reads meet no bank
+// conflict.
+template <int kStages, int kTokens>
 class BulkRing {
  public:
+  static constexpr uint32_t kInputBytes = kTokens * kChunkCols * 2;
+
   // `stages`, `barriers`: shared addresses of this warp's kStages places and 8-byte barriers.
   __device__ __forceinline__ BulkRing(const uint8_t* payload, const uint32_t* strip_offsets,
                                       const ChunkRun& run, uint32_t stages, uint32_t barriers,
                                       uint32_t stage_bytes, uint32_t lane)
-      : payload_(payload),
-        window_(strip_offsets, run, lane),
-        count_(run.count),
-        stage_bytes_(stage_bytes),
-        lane_(lane),
-        stages_(stages),
-        barriers_(barriers) {
-    if (lane == 0) {
-#pragma unroll
-      for (int i = 0; i < kStages; ++i) ptx::barrier_init(barriers_ + 8 * i, 1);
-      ptx::barrier_init_fence();
-    }
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < kStages; ++i) {
-      if (i < count_) fill(i, stages_ + i * stage_bytes_, barriers_ + 8 * i);
-    }
-    asm volatile("" : "+r"(stages_), "+r"(barriers_), "+r"(lane_));
-    place_ = stages_;
-    barrier_ = barriers_;
-  }
-
-  __device__ __forceinline__ uint32_t wait() {
-    ptx::barrier_wait(barrier_, parity_);
-    return place_;
-  }
-  __device__ __forceinline__ void refill(int index) {
-    const int next = index + kStages;
-    if (next < count_) {
-      window_.reach(next);
-      fill(next, place_, barrier_);
-    }
-    ++stage_;
-    place_ += stage_bytes_;
-    barrier_ += 8;
-    if (stage_ == kStages) {
-      stage_ = 0;
-      parity_ ^= 1;
-      place_ = stages_;
-      barrier_ = barriers_;
-    }
-  }
-
- private:
-  __device__ __forceinline__ void fill(int index, uint32_t place, uint32_t barrier) {
-    const uint64_t at = window_.byte_offset(index);
-    const uint32_t bytes = window_.bytes(index);
-    if (lane_ == 0) {
-      ptx::barrier_expect(barrier, bytes);
-      ptx::copy_bulk(place, payload_ + at, bytes, barrier);
-    }
-  }
-
-  const uint8_t* payload_;
-  OffsetWindow window_;
-  int count_;
-  uint32_t stage_bytes_, lane_;
-  uint32_t stages_, barriers_, place_, barrier_;
-  int stage_ = 0;
-  uint32_t parity_ = 0;
-};
-
-// sm_90: as BulkRing, and the inputs of the chunk's columns come by a second copy on the same barrier:
-// kTokens rows of 64 values, 128 bytes each, their 16-byte pieces swizzled by row (piece p of row r
-// lies at p ^ (r mod 8)), zeros beyond the tensor. Places for them start at multiples of 1024 bytes.
-template <int kStages, int kTokens>
-class BulkInputRing {
- public:
-  static constexpr uint32_t kInputBytes = kTokens * kChunkCols * 2;
-
-  __device__ __forceinline__ BulkInputRing(const uint8_t* payload, const uint32_t* strip_offsets,
-                                           const ChunkRun& run, uint32_t stages, uint32_t barriers,
-                                           uint32_t stage_bytes, uint32_t lane)
       : payload_(payload),
         window_(strip_offsets, run, lane),
         run_(run),
@@ -152,7 +87,8 @@ class BulkInputRing {
     barrier_ = barriers_;
   }
 
-  // Starts the copies of the inputs; what writes x must be done. inputs: this warp's kStages places.
+  // Starts the copies of the inputs; what writes x must be done. inputs: shared address of this
+  // warp's kStages places of kInputBytes, a multiple of 1024.
   __device__ __forceinline__ void start_inputs(const void* tensor_map, uint32_t first_token,
                                                uint32_t inputs) {
     tensor_map_ = tensor_map;
@@ -171,13 +107,15 @@ class BulkInputRing {
     ptx::barrier_wait(barrier_, parity_);
     return place_;
   }
+  // Where the inputs of the chunk waited for are.
   __device__ __forceinline__ uint32_t inputs() const { return input_place_; }
+
   __device__ __forceinline__ void refill(int index) {
     const int next = index + kStages;
     if (next < run_.count) {
       window_.reach(next);
       fill_weights(next, place_, barrier_);
-      if (lane_ == 0) fill_inputs(next, input_place_, barrier_);
+      if (kTokens > 0 && lane_ == 0) fill_inputs(next, input_place_, barrier_);
     }
     ++stage_;
     place_ += stage_bytes_;

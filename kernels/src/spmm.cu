@@ -85,17 +85,19 @@ spinfer_status check_geometry(const Call& call, const spinfer_geometry& geometry
   SPINFER_REQUIRE(find_geometry(geometry) >= 0,
                   "%s: no kernel of %d tokens, %d warps, %d stages, %d blocks an SM, cluster %d, "
                   "copies %d",
-                  call.name, geometry.tokens, geometry.warps, geometry.stages, geometry.blocks_per_sm,
-                  geometry.cluster, geometry.copies);
+                  call.name, geometry.tokens, geometry.warps, geometry.stages,
+                  geometry.blocks_per_sm, geometry.cluster, geometry.copies);
   if (geometry.copies != kAsyncCopies && device.major < 9) {
     return fail(SPINFER_UNSUPPORTED, "%s: bulk copies need sm_90, GPU %d is sm_%d%d", call.name,
                 device.index, device.major, device.minor);
   }
-  const uint32_t shared = spmm_shared_bytes(geometry.tokens / 8, geometry.warps, geometry.stages,
-                                            geometry.cluster, geometry.copies, stage_bytes(*call.w));
+  const uint32_t shared =
+      spmm_shared_bytes(geometry.tokens / 8, geometry.warps, geometry.stages, geometry.cluster,
+                        geometry.copies, stage_bytes(*call.w));
   if (shared > device.shared_per_block) {
-    return fail(SPINFER_UNSUPPORTED, "%s: the geometry needs %u bytes of shared memory, GPU %d has %u",
-                call.name, shared, device.index, device.shared_per_block);
+    return fail(SPINFER_UNSUPPORTED,
+                "%s: the geometry needs %u bytes of shared memory, GPU %d has %u", call.name,
+                shared, device.index, device.shared_per_block);
   }
   return SPINFER_OK;
 }
@@ -109,8 +111,8 @@ using EncodeTiled = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, 
 EncodeTiled encode_tiled() {
   void* function = nullptr;
   cudaDriverEntryPointQueryResult result;
-  const cudaError_t error = cudaGetDriverEntryPointByVersion(
-      "cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &result);
+  const cudaError_t error = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function,
+                                                             12000, cudaEnableDefault, &result);
   return error == cudaSuccess ? reinterpret_cast<EncodeTiled>(function) : nullptr;
 }
 
@@ -193,8 +195,8 @@ extern "C" spinfer_status spinfer_choose_geometry(const spinfer_matrix* w, uint3
   return status;
 }
 
-extern "C" spinfer_status spinfer_spmm_workspace(const spinfer_matrix* w, const void* x,
-                                                 uint32_t n, uint64_t* bytes) {
+extern "C" spinfer_status spinfer_spmm_workspace(const spinfer_matrix* w, const void* x, uint32_t n,
+                                                 uint64_t* bytes) {
   using namespace spinfer;
   const Call call{"spinfer_spmm_workspace", w, x, n};
   const spinfer_status status = check_call(call);
@@ -225,10 +227,9 @@ extern "C" spinfer_status spinfer_spmm(const spinfer_matrix* w, const void* x, u
   status = current_device(call.name, &device);
   if (status != SPINFER_OK) return status;
   const spinfer_geometry chosen =
-      geometry != nullptr
-          ? *geometry
-          : choose_geometry({w->rows, w->cols, n, (flags & SPINFER_OVERLAP) != 0}, device.sms,
-                            device.major >= 9);
+      geometry != nullptr ? *geometry
+                          : choose_geometry({w->rows, w->cols, n, (flags & SPINFER_OVERLAP) != 0},
+                                            device.sms, device.major >= 9);
   status = check_geometry(call, chosen, device);
   if (status != SPINFER_OK) return status;
   return launch(call, chosen, y, workspace, flags, device, static_cast<cudaStream_t>(stream));

@@ -2,7 +2,8 @@
 //
 // W      rows x cols, 16-bit nonzeros in 32 x 64 chunks; layout in formats/tile-bitmap/SPEC.md
 // X, Y   n x cols and n x rows, row-major; rows of X are padded to whole chunks, 16-byte aligned
-// Grid   (strip, token group, rank): kCluster blocks share a strip, all their warps split its chunks
+// Grid   (strip, token group, rank): kCluster blocks share a strip; all their warps split its
+//        chunks
 //
 //          strip of 32 rows     | chunk 0 | chunk 1 | chunk 2 | chunk 3 | ...    64 columns each
 //          round robin              w0        w1        w2        w3       w0 ..
@@ -11,11 +12,12 @@
 // Warp   copies run kStages chunks ahead; per chunk two blocks of 16 x 64: bitmap word -> addresses
 //        (scan.cuh) -> A fragments of four mma.m16n8k16 from shared memory. k is permuted so that
 //        lane (g, t) multiplies columns 16t .. 16t+15: its B fragments are 32 bytes of X, and they
-//        serve both blocks.
+//        serve both blocks. X comes from global memory by 16 bytes, or with the chunk
+//        (kBulkInputs).
 // Sums   fp32 in registers, then over the warps in shared memory, then over the cluster by remote
 //        stores; always in the same order: results are bitwise repeatable. No atomics.
-// Bound  memory for N <= 16: 16 (1 - s) + 1 bits a weight; next the shared-memory pipe, one
-//        wavefront a stored weight plus 18 a chunk for X
+// Bound  memory for N <= 8: 16 (1 - s) + 1 bits a weight; then the latency of the decode chain
+//        with 16 warps an SM, and the reads of X through L2: every strip reads all of it
 #pragma once
 
 #include <cuda.h>
@@ -43,8 +45,8 @@ struct SpmmArgs {
   uint32_t zero;  // 0; see ScanLane
 };
 
-// Shared memory of a block: barriers, what the cluster sends, inputs if copied, then the ring. The partial sums reuse
-// the ring when all chunks are done, and must never reach the barriers.
+// Shared memory of a block: barriers, what the cluster sends, inputs if copied, then the ring. The
+// partial sums reuse the ring when all chunks are done, and must never reach the barriers.
 constexpr uint32_t kBarrierBytes = 1024;
 constexpr uint32_t kGatherBarrier = kBarrierBytes - 8;
 // One warp's sums: two blocks of 16 rows x 8 tokens x kTiles, fp32.
@@ -147,6 +149,7 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
   constexpr uint32_t kSums = sum_bytes(kTiles) / 4;
   constexpr uint32_t kInputsAt = kBarrierBytes + gather_bytes(kTiles, kCluster);
   constexpr uint32_t kRingAt = ring_at(kTiles, kWarps, kStages, kCluster, kCopies);
+  constexpr bool kCopiesInputs = kCopies == kBulkInputs;
   const uint32_t warp = __shfl_sync(~0u, threadIdx.x / kLanes, 0);
   uint32_t lane = threadIdx.x % kLanes;
   const uint32_t g = lane >> 2, t = lane & 3;
@@ -170,17 +173,19 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
     ptx::cluster_arrive();  // waited for only when the sums are sent
   }
 
+  // Read from global memory a lane follows its 32 bytes of each tile from chunk to chunk; copied,
+  // they are two pieces of a swizzled row.
   const uint16_t* x[kTiles];
-  if constexpr (kCopies != kBulkInputs) {
+  if constexpr (!kCopiesInputs) {
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
-    const uint32_t token = min(first_token + 8 * tile + g, a.n - 1);
-    x[tile] = a.x + token * a.x_stride + 16 * t + static_cast<size_t>(run.first) * kChunkCols;
-    asm volatile("" : "+l"(x[tile]));
+      const uint32_t token = min(first_token + 8 * tile + g, a.n - 1);
+      x[tile] = a.x + token * a.x_stride + 16 * t + static_cast<size_t>(run.first) * kChunkCols;
+      asm volatile("" : "+l"(x[tile]));
     }
   }
   const uint32_t x_step = run.step * kChunkCols;
-  uint32_t piece = g * 128 + ((2 * t) ^ g) * 16;  // of a copied tile: columns 16t .. 16t+7 of token g
+  uint32_t piece = g * 128 + ((2 * t) ^ g) * 16;
   asm volatile("" : "+r"(piece));
   const ScanLane k(lane, a.zero);
   asm volatile("" : "+r"(lane));
@@ -193,32 +198,24 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
   const auto load_inputs = [&] {
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
-#ifdef SPINFER_X_SWAP
-      const uint4 a = *reinterpret_cast<const uint4*>(x[tile] + 8 * (g & 1));
-      const uint4 b = *reinterpret_cast<const uint4*>(x[tile] + 8 * (1 - (g & 1)));
-      const bool odd = g & 1;
-      inputs[tile][0] = make_uint4(odd ? b.x : a.x, odd ? b.y : a.y, odd ? b.z : a.z, odd ? b.w : a.w);
-      inputs[tile][1] = make_uint4(odd ? a.x : b.x, odd ? a.y : b.y, odd ? a.z : b.z, odd ? a.w : b.w);
-#else
       const uint4* from = reinterpret_cast<const uint4*>(x[tile]);
       inputs[tile][0] = from[0];
       inputs[tile][1] = from[1];
-#endif
     }
   };
-  if constexpr (kCopies == kBulkInputs) {
+  if constexpr (kCopiesInputs) {
     ring.start_inputs(input_map, first_token,
                       base + kInputsAt + warp * kStages * Ring::kInputBytes);
   } else {
     load_inputs();
   }
   for (int i = 0; i < run.count; ++i) {
-    if (kCopies != kBulkInputs && i + 1 < run.count) {
+    if (!kCopiesInputs && i + 1 < run.count) {
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) x[tile] += x_step;
     }
     const uint32_t chunk = ring.wait();
-    if constexpr (kCopies == kBulkInputs) {
+    if constexpr (kCopiesInputs) {
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
         inputs[tile][0] = ptx::load_shared_16(ring.inputs() + tile * 1024 + piece);
@@ -232,7 +229,7 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
     multiply_block<kIsBf16, kTiles>(sums[0], word0, values, k, inputs);
     __syncwarp();
     multiply_block<kIsBf16, kTiles>(sums[1], word1, values + bytes0, k, inputs);
-    if constexpr (kCopies != kBulkInputs) load_inputs();  // of the next chunk: right after the last use
+    if constexpr (!kCopiesInputs) load_inputs();  // of the next chunk, right after their last use
     __syncwarp();
     ring.refill(i);
   }
@@ -243,7 +240,7 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
   for (int block = 0; block < 2; ++block) {
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
-      const float(&s)[4] = sums[block][tile];
+      const float (&s)[4] = sums[block][tile];
       *reinterpret_cast<float4*>(parts + warp * kSums + (block * kTiles + tile) * 128 + lane * 4) =
           make_float4(s[0], s[1], s[2], s[3]);
     }
@@ -282,8 +279,8 @@ template <bool kIsBf16, int kTiles, int kWarps, int kStages, int kBlocksPerSm, i
 __global__ void __launch_bounds__(kWarps* kLanes, kBlocksPerSm)
     spmm_bulk(const __grid_constant__ SpmmArgs a) {
 #if __CUDA_ARCH__ >= 900
-  spmm_strip<kIsBf16, kTiles, kWarps, kStages, kCluster, kBulkCopies, BulkRing<kStages>>(a,
-                                                                                         nullptr);
+  spmm_strip<kIsBf16, kTiles, kWarps, kStages, kCluster, kBulkCopies, BulkRing<kStages, 0>>(
+      a, nullptr);
 #endif
 }
 
@@ -294,7 +291,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, kBlocksPerSm)
 #if __CUDA_ARCH__ >= 900
   if (threadIdx.x == 0) ptx::prefetch_tensor_map(&input_map);
   spmm_strip<kIsBf16, kTiles, kWarps, kStages, kCluster, kBulkInputs,
-             BulkInputRing<kStages, 8 * kTiles>>(a, &input_map);
+             BulkRing<kStages, 8 * kTiles>>(a, &input_map);
 #endif
 }
 

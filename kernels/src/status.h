@@ -6,14 +6,14 @@
 namespace spinfer {
 
 // Keeps the printf-style sentence for this thread and returns `status`.
-__attribute__((format(printf, 2, 3))) spinfer_status fail(spinfer_status status,
-                                                          const char* format, ...);
+__attribute__((format(printf, 2, 3))) spinfer_status fail(spinfer_status status, const char* format,
+                                                          ...);
 
 }  // namespace spinfer
 
 // Returns SPINFER_BAD_ARGUMENT from the enclosing function unless the condition holds; the rest of
 // the arguments is the sentence that names the values.
-#define SPINFER_REQUIRE(condition, ...) \
-  do {                                  \
+#define SPINFER_REQUIRE(condition, ...)                                          \
+  do {                                                                           \
     if (!(condition)) return ::spinfer::fail(SPINFER_BAD_ARGUMENT, __VA_ARGS__); \
   } while (0)

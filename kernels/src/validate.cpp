@@ -24,8 +24,8 @@ struct Bytes {
   uint64_t count;
 };
 
-#define SPINFER_EXPECT(condition, ...) \
-  do {                                 \
+#define SPINFER_EXPECT(condition, ...)                              \
+  do {                                                              \
     if (!(condition)) return fail(SPINFER_BAD_MATRIX, __VA_ARGS__); \
   } while (0)
 
@@ -61,8 +61,7 @@ spinfer_status check_sizes(const Bytes& meta, uint64_t payload_bytes, spinfer_me
   using namespace header;
   out->rows = read<uint32_t>(meta.at, kRows);
   out->cols = read<uint32_t>(meta.at, kCols);
-  SPINFER_EXPECT(out->rows >= 1 && out->rows <= kMaxSide && out->cols >= 1 &&
-                     out->cols <= kMaxSide,
+  SPINFER_EXPECT(out->rows >= 1 && out->rows <= kMaxSide && out->cols >= 1 && out->cols <= kMaxSide,
                  "meta: %u rows and %u columns, expected 1 to %u", out->rows, out->cols, kMaxSide);
   const Grid grid = grid_of(out->rows, out->cols);
   out->chunks = read<uint32_t>(meta.at, kChunks);
@@ -72,8 +71,7 @@ spinfer_status check_sizes(const Bytes& meta, uint64_t payload_bytes, spinfer_me
                  static_cast<unsigned long long>(meta.count),
                  static_cast<unsigned long long>(meta_bytes_of(grid)), out->chunks);
   out->payload_bytes = read<uint64_t>(meta.at, kPayloadBytes);
-  SPINFER_EXPECT(out->payload_bytes == payload_bytes,
-                 "payload: %llu bytes, the header says %llu",
+  SPINFER_EXPECT(out->payload_bytes == payload_bytes, "payload: %llu bytes, the header says %llu",
                  static_cast<unsigned long long>(payload_bytes),
                  static_cast<unsigned long long>(out->payload_bytes));
   out->nonzeros = read<uint64_t>(meta.at, kNonzeros);
@@ -106,10 +104,10 @@ spinfer_status check_offsets(const Bytes& meta, spinfer_meta* out) {
   for (uint32_t chunk = 0; chunk < out->chunks; ++chunk) {
     const uint32_t next = read<uint32_t>(meta.at, header::kBytes + 4 * (chunk + 1ull));
     const uint32_t units = next - before;
-    SPINFER_EXPECT(next > before && units >= kChunkBitmapBytes / kAlign &&
-                       units <= kMaxChunkBytes / kAlign,
-                   "offsets: chunk %u goes from %u to %u, expected %u to %u units of 16 bytes",
-                   chunk, before, next, kChunkBitmapBytes / kAlign, kMaxChunkBytes / kAlign);
+    SPINFER_EXPECT(
+        next > before && units >= kChunkBitmapBytes / kAlign && units <= kMaxChunkBytes / kAlign,
+        "offsets: chunk %u goes from %u to %u, expected %u to %u units of 16 bytes", chunk, before,
+        next, kChunkBitmapBytes / kAlign, kMaxChunkBytes / kAlign);
     if (units > longest) longest = units;
     before = next;
   }
@@ -168,8 +166,8 @@ spinfer_status check_chunks(const Bytes& meta, const uint8_t* payload, const spi
     const uint32_t rows = known.rows - chunk / grid.chunks_per_strip * kChunkRows;
     const uint32_t cols = known.cols - chunk % grid.chunks_per_strip * kChunkCols;
     uint32_t values = 0;
-    const spinfer_status status = check_chunk(payload + at, static_cast<uint32_t>(end - at), chunk,
-                                              rows, cols, &values);
+    const spinfer_status status =
+        check_chunk(payload + at, static_cast<uint32_t>(end - at), chunk, rows, cols, &values);
     if (status != SPINFER_OK) return status;
     nonzeros += values;
     at = end;

@@ -77,8 +77,8 @@ inline Verdict compare(const std::vector<uint16_t>& y, const Expected& expected,
     const double wanted = expected.sums[i], found = half_to_double(y[i], format);
     bool right = std::isnan(wanted) ? std::isnan(found) : found == wanted;
     if (!right && std::isfinite(wanted)) {
-      right = std::fabs(found - wanted) <=
-              error_bound(wanted, expected.sizes[i], shape.cols, format);
+      right =
+          std::fabs(found - wanted) <= error_bound(wanted, expected.sizes[i], shape.cols, format);
     }
     if (!right && verdict.wrong++ == 0) {
       verdict.first = i;

@@ -30,8 +30,7 @@ class Buffer {
   explicit Buffer(const std::vector<T>& from) : Buffer(from.size() * sizeof(T)) {
     must(cudaMemcpy(at_, from.data(), bytes_, cudaMemcpyHostToDevice), "upload");
   }
-  Buffer(Buffer&& other) noexcept
-      : at_(std::exchange(other.at_, nullptr)), bytes_(other.bytes_) {}
+  Buffer(Buffer&& other) noexcept : at_(std::exchange(other.at_, nullptr)), bytes_(other.bytes_) {}
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { cudaFree(at_); }
@@ -62,8 +61,8 @@ struct DeviceMatrix {
   DeviceMatrix(const Container& container, const spinfer_meta& meta)
       : payload(container.payload),
         offsets(std::vector<uint32_t>(container.offsets(), container.offsets() + meta.chunks + 1)),
-        view{payload.as<>(), offsets.as<uint32_t>(), meta.rows,        meta.cols,
-             meta.max_chunk_bytes, meta.value_dtype, meta.value_order, 0} {}
+        view{payload.as<>(),       offsets.as<uint32_t>(), meta.rows,        meta.cols,
+             meta.max_chunk_bytes, meta.value_dtype,       meta.value_order, 0} {}
 };
 
 }  // namespace spinfer::test

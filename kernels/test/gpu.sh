@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Runs the native tests and the benchmark on a GPU: gpu.sh [test] [sanitizer] [bench] [tune] ...
+# Runs the native tests and the benchmark on a GPU:
+#   gpu.sh [test] [sanitizer] [bench] [bf16] [masks] [torch] [tune]
+# All but tune take about four minutes together.
 #
 # Needs the programs of `node scripts/buildKernels.mjs --tests` in kernels/build. Logs and tables go
 # to $OUT (default: kernels/build/results); the closing lines are printed.
@@ -29,19 +31,23 @@ step() {
   tail -n "${LINES_SHOWN:-3}" "$out/$name.log"
 }
 
+# sanitize TOOL CASES [OPTION...]
+sanitize() {
+  local tool=$1 cases=$2
+  shift 2
+  step "$tool" 150 compute-sanitizer --tool "$tool" "$@" --error-exitcode 9 "$build/gpuTest" "$cases"
+}
+
 for what in "${@:-test}"; do
   case $what in
     test)
       step gpuTest 240 "$build/gpuTest"
       ;;
     sanitizer)
-      for tool in memcheck initcheck synccheck racecheck; do
-        extra='' && [ $tool = synccheck ] && extra='--num-cuda-barriers 100000'
-        size=sanitizer && [ $tool = racecheck ] && size=short # it is ten times slower
-        # shellcheck disable=SC2086
-        step "$tool" 150 compute-sanitizer --tool "$tool" $extra --error-exitcode 9 \
-          "$build/gpuTest" $size
-      done
+      sanitize memcheck sanitizer
+      sanitize initcheck sanitizer
+      sanitize synccheck short --num-cuda-barriers 16384 # its table is small
+      sanitize racecheck short                           # ten times slower than the others
       ;;
     tune)
       LINES_SHOWN=14 step tune 240 "$build/bench" --geometries all --json "$out/tune.json" \

@@ -69,10 +69,9 @@ spinfer_status multiply(const Case& c, const Setup& s, cudaStream_t stream = nul
     must(spinfer_list_geometry(c.geometry, &geometry), "geometry");
     geometry.round_robin = c.round_robin;
   }
-  return spinfer_spmm(&s.matrix.view, s.inputs, c.n, s.y.as<>(),
-                      c.geometry >= 0 ? &geometry : nullptr,
-                      s.workspace_bytes > 0 ? s.workspace.as<>() : nullptr, s.workspace_bytes,
-                      c.flags, stream);
+  return spinfer_spmm(
+      &s.matrix.view, s.inputs, c.n, s.y.as<>(), c.geometry >= 0 ? &geometry : nullptr,
+      s.workspace_bytes > 0 ? s.workspace.as<>() : nullptr, s.workspace_bytes, c.flags, stream);
 }
 
 void run_case(const Case& c, Random& random, int repeats = 1) {
@@ -114,8 +113,8 @@ int geometries() {
   return count;
 }
 
-const Shape kShapes[] = {{1, 1},     {1, 64},    {64, 1},    {7, 13},    {16, 64},   {31, 63},
-                         {32, 64},   {33, 65},   {97, 131},  {127, 257}, {1, 1000},  {251, 509},
+const Shape kShapes[] = {{1, 1},     {1, 64},     {64, 1},    {7, 13},     {16, 64},  {31, 63},
+                         {32, 64},   {33, 65},    {97, 131},  {127, 257},  {1, 1000}, {251, 509},
                          {512, 512}, {257, 1031}, {96, 4096}, {1000, 1000}};
 const uint32_t kTokens[] = {1, 2, 3, 5, 7, 8, 9, 13, 15, 16, 17, 24, 31, 33, 64, 100, 257};
 const double kSparsities[] = {0, 0.1, 0.3, 0.5, 0.6, 0.7, 0.9, 0.99, 1};
@@ -310,9 +309,9 @@ void offsets_beyond_two_gigabytes() {
   const Grid grid = grid_of(shape.rows, shape.cols);
   const Buffer dense(count * 2), offsets(4 * (grid.chunks + 1)), differences(8);
   fill_dense<<<4096, 256>>>(dense.as<uint16_t>(), count);
-  must(spinfer_encode_offsets(dense.as<>(), shape.rows, shape.cols, offsets.as<uint32_t>(),
-                              nullptr),
-       "encode_offsets");
+  must(
+      spinfer_encode_offsets(dense.as<>(), shape.rows, shape.cols, offsets.as<uint32_t>(), nullptr),
+      "encode_offsets");
   const std::vector<uint32_t> starts = offsets.download<uint32_t>();
   const uint64_t bytes = static_cast<uint64_t>(starts.back()) * kAlign;
   check(bytes > 1ull << 31, "the payload has %llu bytes", static_cast<unsigned long long>(bytes));
@@ -325,8 +324,9 @@ void offsets_beyond_two_gigabytes() {
   for (size_t i = 1; i < starts.size(); ++i) {
     longest = std::max(longest, (starts[i] - starts[i - 1]) * kAlign);
   }
-  const spinfer_matrix view{payload.as<>(), offsets.as<uint32_t>(), shape.rows, shape.cols, longest,
-                            SPINFER_F16,    SPINFER_ORDER_NIBBLE_PLANES, 0};
+  const spinfer_matrix view{
+      payload.as<>(), offsets.as<uint32_t>(),      shape.rows, shape.cols, longest,
+      SPINFER_F16,    SPINFER_ORDER_NIBBLE_PLANES, 0};
   {
     const Buffer back(count * 2);
     back.poison();

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "../src/crc32.h"
+#include "../src/geometry.h"
 #include "matrices.h"
 
 namespace spinfer::test {
@@ -67,8 +68,7 @@ void random_shapes_with_tails_round_trip() {
     const Mask mask = static_cast<Mask>(random.below(5));
     const double sparsity = random.below(11) / 10.0;
     const uint8_t dtype = static_cast<uint8_t>(1 + random.below(2));
-    const std::vector<uint16_t> dense =
-        make_dense(random, shape, mask, sparsity, format_of(dtype));
+    const std::vector<uint16_t> dense = make_dense(random, shape, mask, sparsity, format_of(dtype));
     round_trip(dense, shape, dtype);
   }
 }
@@ -104,7 +104,8 @@ void the_product_matches_a_plain_dense_one() {
     const HalfFormat format = format_of(dtype);
     const std::vector<uint16_t> dense = make_dense(random, shape, Mask::kRandom, 0.5, format);
     std::vector<uint16_t> x = make_inputs(random, static_cast<size_t>(n) * shape.cols, format);
-    if (i % 10 == 0) x[random.below(static_cast<uint32_t>(x.size()))] = double_to_half(INFINITY, format);
+    if (i % 10 == 0)
+      x[random.below(static_cast<uint32_t>(x.size()))] = double_to_half(INFINITY, format);
     const Container c = encode(dense, shape, dtype);
     spinfer_meta meta;
     if (!check(validate(c, &meta) == SPINFER_OK, "%s", spinfer_last_error())) continue;
@@ -119,7 +120,9 @@ void the_product_matches_a_plain_dense_one() {
                  half_to_double(x[token * shape.cols + col], format);
         }
         const double found = y[token * shape.rows + row];
-        wrong += std::isnan(sum) ? !std::isnan(found) : !(std::isinf(sum) ? found == sum : std::fabs(found - sum) < 1e-9);
+        wrong += std::isnan(sum)
+                     ? !std::isnan(found)
+                     : !(std::isinf(sum) ? found == sum : std::fabs(found - sum) < 1e-9);
       }
     }
     check(wrong == 0, "%u x %u, n %u: %d wrong sums", shape.rows, shape.cols, n, wrong);
@@ -234,8 +237,10 @@ void damaged_containers_are_rejected_or_harmless() {
         byte = random.below(2) ? static_cast<uint8_t>(random.next())
                                : static_cast<uint8_t>(byte ^ 1u << random.below(8));
       }
-      if (random.below(20) == 0) bad.payload.resize(random.below(static_cast<uint32_t>(bad.payload.size()) + 64));
-      if (random.below(20) == 0) bad.meta.resize(64 + random.below(static_cast<uint32_t>(bad.meta.size())));
+      if (random.below(20) == 0)
+        bad.payload.resize(random.below(static_cast<uint32_t>(bad.payload.size()) + 64));
+      if (random.below(20) == 0)
+        bad.meta.resize(64 + random.below(static_cast<uint32_t>(bad.meta.size())));
       rewrite_meta_crc(bad);
       spinfer_meta meta;
       const spinfer_status status = validate(bad, &meta);
@@ -258,8 +263,31 @@ void a_stored_zero_is_rejected() {
   Container c = encode({1, 2, 3, 4}, {1, 4}, SPINFER_F16);
   c.payload[256] = 0;
   spinfer_meta meta;
-  check(validate(c, &meta) == SPINFER_BAD_MATRIX && std::strstr(spinfer_last_error(), "stored zero"),
-        "a stored zero: %s", spinfer_last_error());
+  check(
+      validate(c, &meta) == SPINFER_BAD_MATRIX && std::strstr(spinfer_last_error(), "stored zero"),
+      "a stored zero: %s", spinfer_last_error());
+}
+
+// Whatever the shape and the GPU, the table names a kernel that is built.
+void every_choice_of_the_table_is_a_built_kernel() {
+  int missing = 0;
+  for (uint32_t rows = 1; rows < 100000; rows += 1 + rows / 8) {
+    for (const uint32_t n : {1u, 8u, 9u, 16u, 17u, 32u, 33u, 1000u}) {
+      for (const uint32_t sms : {20u, 108u, 132u, 148u}) {
+        for (int kind = 0; kind < 4; ++kind) {
+          const spinfer_geometry chosen =
+              choose_geometry({rows, 4096, n, (kind & 1) != 0}, sms, (kind & 2) != 0);
+          missing += find_geometry(chosen) < 0;
+          missing += (kind & 2) == 0 && chosen.copies != kAsyncCopies;
+        }
+      }
+    }
+  }
+  check(missing == 0, "%d choices are not in the list", missing);
+  check(choose_geometry({4096, 4096, 8, false}, 132, true).warps == 16,
+        "128 strips on 132 SMs: one block of 16 warps each");
+  spinfer_geometry geometry;
+  check(spinfer_list_geometry(-1, &geometry) == SPINFER_BAD_ARGUMENT, "geometry -1");
 }
 
 void arguments_are_checked() {
@@ -339,6 +367,7 @@ int main(int argc, char** argv) {
   every_bit_of_the_bitmaps_and_of_the_padding_is_checked();
   damaged_containers_are_rejected_or_harmless();
   a_stored_zero_is_rejected();
+  every_choice_of_the_table_is_a_built_kernel();
   arguments_are_checked();
   return report("hostTest");
 }

@@ -70,8 +70,11 @@ export interface WeightPacker {
     cols: number,
     nonzeros: number,
   ): { readonly most: number; readonly expected: number };
-  /** `transposed`: the dense tensor is [cols, rows]. */
-  pack(matrix: HalfMatrix, transposed: boolean): PackedWeight;
+  /**
+   * `transposed`: the dense tensor is [cols, rows]. With `inPlace` the payload takes the memory of
+   * the matrix where it can, and the matrix is lost.
+   */
+  pack(matrix: HalfMatrix, transposed: boolean, inPlace?: boolean): PackedWeight;
   /** What config.json says of a checkpoint with such weights, under `quantization_config`. */
   describe(facts: CheckpointFacts): Readonly<Record<string, unknown>>;
 }

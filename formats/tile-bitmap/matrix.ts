@@ -14,6 +14,7 @@ import {
   chunkBytes,
   type Grid,
   gridOf,
+  MAX_CHUNK_BYTES,
   MAX_PAYLOAD_BYTES,
   MAX_SIDE,
   payloadBound,
@@ -33,11 +34,13 @@ export interface PackedMatrix {
 /**
  * Packs a matrix. Every value whose bits are not all zero is stored, bit for bit.
  * `transposed` records that the dense tensor is [cols, rows]; the matrix given is outputs first.
+ * With `inPlace` the payload overwrites the strips that were read already.
  */
 export function packMatrix(
   matrix: HalfMatrix,
   transposed: boolean,
   kernels: StripKernels,
+  inPlace = false,
 ): PackedMatrix {
   const { rows, cols, bits, dtype } = matrix;
   if (rows < 1 || cols < 1 || rows > MAX_SIDE || cols > MAX_SIDE || bits.length !== rows * cols) {
@@ -55,27 +58,61 @@ export function packMatrix(
       `a ${rows} × ${cols} matrix needs more than 64 GiB packed`,
     );
   }
-  const out = new Uint8Array(bound);
+  const sink = new PayloadSink(bound, inPlace ? bits : undefined);
+  const encoded = new Uint8Array(grid.chunksPerStrip * MAX_CHUNK_BYTES);
   const offsets = new Uint32Array(grid.chunks + 1);
   const sizes = new Uint32Array(grid.chunksPerStrip);
   const strip = new Uint16Array(CHUNK_ROWS * grid.chunksPerStrip * CHUNK_COLS);
-  let at = 0;
   let chunk = 0;
   let most = 0;
   for (let s = 0; s < grid.strips; s++) {
     const whole = fillStrip(strip, matrix, grid, s);
-    at += kernels.encodeStrip(whole, grid.chunksPerStrip, out, at, sizes);
+    const written = kernels.encodeStrip(whole, grid.chunksPerStrip, encoded, 0, sizes);
+    sink.write(encoded.subarray(0, written), Math.min((s + 1) * CHUNK_ROWS, rows) * cols * 2);
     for (const size of sizes) {
       offsets[chunk + 1] = offsets[chunk]! + size / ALIGN;
       most = Math.max(most, size);
       chunk++;
     }
   }
-  const payload = at === out.length ? out : out.slice(0, at);
+  const payload = sink.written();
   const payloadCrc = crc32(payload);
   const meta = writeMeta({ grid, dtype, transposed, nonzeros, payloadCrc, offsets });
   // exact to within the padding of the largest chunk, which is what a kernel sizes its stages by
   return { payload, meta, nonzeros, maxChunkNonzeros: (most - CHUNK_BITMAP_BYTES) / 2 };
+}
+
+/** Where a payload goes: into the matrix that is being read, behind the reader, or beside it. */
+class PayloadSink {
+  private out: Uint8Array<ArrayBuffer>;
+  private inPlace: boolean;
+  private end = 0;
+  private readonly bound: number;
+
+  constructor(bound: number, matrix: Uint16Array | undefined) {
+    this.bound = bound;
+    this.inPlace = matrix !== undefined;
+    this.out =
+      matrix === undefined
+        ? new Uint8Array(bound)
+        : new Uint8Array(matrix.buffer as ArrayBuffer, matrix.byteOffset, matrix.byteLength);
+  }
+
+  /** `read`: bytes of the matrix that are not needed any more. */
+  write(bytes: Uint8Array, read: number): void {
+    if (this.inPlace && this.end + bytes.length > read) {
+      const beside = new Uint8Array(this.bound);
+      beside.set(this.written());
+      this.out = beside;
+      this.inPlace = false;
+    }
+    this.out.set(bytes, this.end);
+    this.end += bytes.length;
+  }
+
+  written(): Uint8Array<ArrayBuffer> {
+    return this.out.subarray(0, this.end);
+  }
 }
 
 /** Strip `s` with zeros beyond the matrix; a whole one is a view of the matrix itself. */

@@ -48,8 +48,9 @@ export const packer: WeightPacker = {
     return { most, expected: most - Math.floor(padding) };
   },
 
-  pack(matrix, transposed): PackedWeight {
-    const { payload, meta, nonzeros, maxChunkNonzeros } = packMatrix(matrix, transposed, active);
+  pack(matrix, transposed, inPlace = false): PackedWeight {
+    const packed = packMatrix(matrix, transposed, active, inPlace);
+    const { payload, meta, nonzeros, maxChunkNonzeros } = packed;
     return {
       tensors: [
         { suffix: "", dtype: "I64", shape: [payload.length / 8], bytes: payload },

@@ -6,6 +6,8 @@ import { nothingWritten } from "./atomicFile.ts";
 import { readInto } from "./openFile.ts";
 
 const PIECE_BYTES = 4 * 1024 * 1024;
+/** One write system call; Node refuses 2 GiB and more. */
+const WRITE_BYTES = 1 << 30;
 
 /** Feeds bytes begin..end of a file to a hash. */
 export function hashRange(path: string, begin: number, end: number, hash: Hash): void {
@@ -14,25 +16,42 @@ export function hashRange(path: string, begin: number, end: number, hash: Hash):
   });
 }
 
-/** Copies bytes begin..end of one file to `position` in another that exists, and hashes them. */
+/** A place in a file that exists. */
+export interface Target {
+  readonly path: string;
+  readonly position: number;
+}
+
+/** Copies bytes begin..end of one file to a place in another, and hashes them. */
 export function copyRange(
   source: { readonly path: string; readonly begin: number; readonly end: number },
-  target: { readonly path: string; readonly position: number },
+  target: Target,
   hash: Hash,
 ): void {
-  let fd: number;
-  try {
-    fd = openSync(target.path, "r+");
-  } catch (error) {
-    throw toSpInferError(error, { path: target.path });
-  }
-  try {
+  withFile(target.path, (fd) => {
     let position = target.position;
     eachPiece(source.path, source.begin, source.end, (piece) => {
       hash.update(piece);
       writeAll(fd, piece, position, target.path);
       position += piece.length;
     });
+  });
+}
+
+/** Writes bytes to their place. */
+export function writeRange({ path, position }: Target, bytes: Uint8Array): void {
+  withFile(path, (fd) => writeAll(fd, bytes, position, path));
+}
+
+function withFile(path: string, use: (fd: number) => void): void {
+  let fd: number;
+  try {
+    fd = openSync(path, "r+");
+  } catch (error) {
+    throw toSpInferError(error, { path });
+  }
+  try {
+    use(fd);
   } finally {
     closeSync(fd);
   }
@@ -55,7 +74,8 @@ function eachPiece(
 function writeAll(fd: number, bytes: Uint8Array, position: number, path: string): void {
   try {
     for (let done = 0; done < bytes.length; ) {
-      const written = writeSync(fd, bytes, done, bytes.length - done, position + done);
+      const length = Math.min(bytes.length - done, WRITE_BYTES);
+      const written = writeSync(fd, bytes, done, length, position + done);
       if (written === 0) throw nothingWritten(position + done);
       done += written;
     }

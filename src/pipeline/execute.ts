@@ -32,7 +32,7 @@ import {
   stampSources,
 } from "./openModel.ts";
 import { weightPacker } from "./plan/packedSize.ts";
-import { makePlan } from "./plan/plan.ts";
+import { makePlan, memoryBudget } from "./plan/plan.ts";
 import type { Plan, TensorStep } from "./plan/steps.ts";
 import { type Recipe, recipeToYaml } from "./recipe/index.ts";
 import { runSurveys } from "./survey.ts";
@@ -137,7 +137,10 @@ class Run {
       unfinished: options.unfinished ?? "refuse",
       fingerprint: fingerprint(plan, this.recipe, stamps),
     });
-    const pool = createPool(plan.threads, options.signal);
+    const pool = createPool(plan.threads, {
+      signal: options.signal,
+      bufferBytes: memoryBudget(plan.steps, plan.threads),
+    });
     try {
       if (options.skipSpaceCheck !== true) checkSpace(output, plan);
       const sources = this.hashSources(pool);

@@ -80,7 +80,7 @@ export async function inspectModel(
   const model = await openModel(argument, options);
   const { archive } = model;
   const roles = describeTensors(archive.entries, archive.config);
-  const pool = createPool(options.threads ?? availableParallelism(), options.signal);
+  const pool = createPool(options.threads ?? availableParallelism(), { signal: options.signal });
   try {
     const nonzeros =
       options.stats === true ? await countAll(model, pool, options) : storedNonzeros(archive);

@@ -64,7 +64,7 @@ export async function verifyCheckpoint(
   options: VerifyOptions,
 ): Promise<VerifyReport> {
   const begun = performance.now();
-  const pool = createPool(options.threads ?? availableParallelism(), options.signal);
+  const pool = createPool(options.threads ?? availableParallelism(), { signal: options.signal });
   const verification = new Verification(path, options, pool);
   try {
     await verification.run();

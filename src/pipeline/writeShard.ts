@@ -9,6 +9,7 @@ import { encodeHeader, type PlacedTensor } from "../../formats/index.ts";
 import { DTYPE_BITS, denseBytes, isDtype } from "../core/dtype.ts";
 import { toSpInferError } from "../core/errors.ts";
 import { writeFully } from "../io/atomicFile.ts";
+import type { Target } from "../io/copyRange.ts";
 import type { OutputFolder } from "../io/outputFolder.ts";
 import type { Progress } from "./events.ts";
 import { footprint, memoryBudget } from "./plan/plan.ts";
@@ -103,7 +104,7 @@ class ShardWriter {
       async (step) => (await this.resume(step, ["packed", "deferred"])) ?? this.make(step),
       async (step, made) => {
         if ("tensor" in made) this.take(step, made);
-        else if (made.kind === "packed") await this.store(step, made, this.end);
+        else if (made.kind === "packed") await this.store(step, made);
         else this.journal({ ...this.recordOf(step, made), kind: "deferred", placed: [] });
         if (this.records.at(-1)?.tensor === step.name) return;
         later.push(step);
@@ -127,10 +128,7 @@ class ShardWriter {
       sorted,
       async (step) =>
         (await this.resume(step, ["dense"])) ?? this.makeDense(step, begins.get(step.name)!),
-      async (step, made) => {
-        if ("tensor" in made) this.take(step, made);
-        else await this.store(step, made, begins.get(step.name)!);
-      },
+      async (step, record) => this.take(step, record),
     );
   }
 
@@ -144,50 +142,55 @@ class ShardWriter {
     return runOrdered({ items, footprint, budget, width: pool.threads + 1, start, finish });
   }
 
-  private make(step: TensorStep, keepDense = false): Promise<MadeTensor> {
+  private make(step: TensorStep, target?: Target): Promise<MadeTensor> {
     const { pool, paths, strictFinite, decisions } = this.context;
-    const options = { strictFinite, decision: decisions.get(step.name), keepDense };
-    return pool.run({ kind: "transform", step, paths, options });
+    const decision = decisions.get(step.name);
+    const options = { strictFinite, decision, keepDense: target !== undefined };
+    return pool.run({
+      kind: "transform",
+      step,
+      paths,
+      options,
+      ...(target === undefined ? {} : { target }),
+    });
   }
 
-  /** A dense tensor: copied straight into its place when nothing is done to it. */
-  private async makeDense(step: TensorStep, begin: number): Promise<MadeTensor | TensorRecord> {
-    if (!step.copy) return this.make(step, true);
+  /** A dense tensor, put straight into its place; copied when nothing is done to it. */
+  private async makeDense(step: TensorStep, begin: number): Promise<TensorRecord> {
     const { pool, paths, output } = this.context;
-    const extent = step.source.extents[0]!;
     const { name, dtype, shape } = step;
-    const { sha256 } = await pool.run({
-      kind: "copy",
-      source: { path: paths[extent.file]!, begin: extent.begin, end: extent.end },
-      target: { path: output.pathOf(this.shard.file), position: this.dataBegin + begin },
-      part: { name, dtype, shape },
-    });
+    const target = { path: output.pathOf(this.shard.file), position: this.dataBegin + begin };
+    let made: Pick<MadeTensor, "sha256" | "facts" | "reason">;
+    if (step.copy) {
+      const extent = step.source.extents[0]!;
+      const source = { path: paths[extent.file]!, begin: extent.begin, end: extent.end };
+      made = await pool.run({ kind: "copy", source, target, part: { name, dtype, shape } });
+    } else made = await this.make(step, target);
     const placed = [{ name, dtype, shape, begin, end: begin + denseSize(step) }];
-    const record: TensorRecord = {
-      tensor: name,
-      file: this.shard.file,
-      kind: "dense",
-      placed,
-      sha256,
-    };
-    output.record(record);
+    const record: TensorRecord = { ...this.recordOf(step, made), kind: "dense", placed };
+    this.journal(record);
     return record;
   }
 
-  private async store(step: TensorStep, made: MadeTensor, begin: number): Promise<void> {
+  /** Writes a packed weight behind what is there, and gives its memory back. */
+  private async store(step: TensorStep, made: MadeTensor): Promise<void> {
     const placed: PlacedTensor[] = [];
-    let at = begin;
+    let at = this.end;
     for (const { bytes, name, dtype, shape } of made.parts) {
       await writeFully(this.handle, bytes, this.dataBegin + at);
       placed.push({ name, dtype, shape, begin: at, end: at + bytes.length });
       at += bytes.length;
     }
-    const record = { ...this.recordOf(step, made), kind: made.kind, placed };
+    this.context.pool.recycle(made.parts[0]!.bytes.buffer);
+    const record: TensorRecord = { ...this.recordOf(step, made), kind: "packed", placed };
     this.journal(record);
     this.take(step, record, false);
   }
 
-  private recordOf(step: TensorStep, made: MadeTensor): Omit<TensorRecord, "kind" | "placed"> {
+  private recordOf(
+    step: TensorStep,
+    made: Pick<MadeTensor, "sha256" | "facts" | "reason">,
+  ): Omit<TensorRecord, "kind" | "placed"> {
     const { sha256, facts, reason = this.whyDense.get(step.name) } = made;
     return {
       tensor: step.name,

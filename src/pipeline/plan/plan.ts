@@ -335,14 +335,20 @@ function sumUp(steps: readonly TensorStep[]): PlanTotals {
   };
 }
 
-/** Bytes that a step holds while it is worked on: values, and what comes out. */
+/** A payload that takes more of the matrix than this may not find room in its place. */
+const IN_PLACE_SHARE = 0.8;
+
+/** Bytes that a step holds while it is worked on: what is read, and what is made of it beside it. */
 export function footprint(step: TensorStep): number {
   if (step.copy) return 0;
-  const count = elementCount(step.shape) ?? 0;
-  const values = count * (step.dtype === "F32" || step.source.dtype === "F32" ? 4 : 2);
-  const decoded =
-    step.source.encoding === undefined && step.source.dtype === step.dtype ? 0 : step.bytesIn;
-  return values + decoded + step.bytesOut.expected;
+  const values = (elementCount(step.shape) ?? 0) * (step.dtype === "F32" ? 4 : 2);
+  const decoded = step.source.encoding !== undefined || step.source.dtype !== step.dtype;
+  const beside = step.store === "auto" && step.bytesOut.expected > IN_PLACE_SHARE * values;
+  const copies =
+    (decoded ? 1 : 0) +
+    (step.orientation === "in-out" ? 1 : 0) +
+    (step.orientation === "in-out" && step.store === "dense" ? 1 : 0);
+  return step.bytesIn + copies * values + (beside ? step.bytesOut.expected : 0);
 }
 
 const MIB = 1024 * 1024;

@@ -4,7 +4,8 @@
  */
 import { Worker } from "node:worker_threads";
 import { type ErrorRecord, SpInferError, toSpInferError } from "../../core/errors.ts";
-import { runTask, type Task, type TaskResults } from "./tasks.ts";
+import { BufferStore } from "./buffers.ts";
+import { runTask, type Task, type TaskResults, workspaceBytes } from "./tasks.ts";
 
 /** Sources run as TypeScript (in tests) have no worker file that Node can load. */
 const INLINE = import.meta.url.endsWith(".ts");
@@ -15,19 +16,35 @@ interface Waiting {
   readonly reject: (error: SpInferError) => void;
 }
 
+/** What a worker thread is sent: a task, and a buffer to work in when one is free. */
+export interface Assignment {
+  readonly task: Task;
+  readonly buffer?: ArrayBuffer | undefined;
+}
+
 type Answer =
-  | { readonly result: unknown }
+  | { readonly result: unknown; readonly idle?: ArrayBuffer }
   | { readonly error: ErrorRecord; readonly stack?: string };
 
 export interface Pool {
   readonly threads: number;
   run<Kind extends Task["kind"]>(task: Task & { readonly kind: Kind }): Promise<TaskResults[Kind]>;
+  /** Takes a buffer of a result that is not needed any more, for tasks to come. */
+  recycle(buffer: ArrayBuffer): void;
   close(): Promise<void>;
 }
 
+export interface PoolOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of buffers that are kept for reuse, with those in use. */
+  readonly bufferBytes?: number;
+}
+
+const BUFFER_BYTES = 512 * 1024 * 1024;
+
 /** `threads` 0 runs tasks in the calling thread. */
-export function createPool(threads: number, signal?: AbortSignal): Pool {
-  return threads === 0 || INLINE ? inlinePool(signal) : new WorkerPool(threads, signal);
+export function createPool(threads: number, options: PoolOptions = {}): Pool {
+  return threads === 0 || INLINE ? inlinePool(options.signal) : new WorkerPool(threads, options);
 }
 
 export function cancelled(signal: AbortSignal): SpInferError {
@@ -46,6 +63,7 @@ function inlinePool(signal?: AbortSignal): Pool {
       if (signal?.aborted) throw cancelled(signal);
       return runTask(task) as never;
     },
+    recycle: () => undefined,
     close: async () => undefined,
   };
 }
@@ -56,12 +74,14 @@ class WorkerPool implements Pool {
   private readonly idle: Worker[] = [];
   private readonly queue: Waiting[] = [];
   private readonly busy = new Map<Worker, Waiting>();
+  private readonly buffers: BufferStore;
   private failure: SpInferError | undefined;
   private readonly signal: AbortSignal | undefined;
   private readonly onAbort = (): void => this.fail(cancelled(this.signal!));
 
-  constructor(threads: number, signal?: AbortSignal) {
+  constructor(threads: number, { signal, bufferBytes = BUFFER_BYTES }: PoolOptions) {
     this.threads = threads;
+    this.buffers = new BufferStore(bufferBytes);
     this.signal = signal;
     signal?.addEventListener("abort", this.onAbort, { once: true });
     if (signal?.aborted) this.failure = cancelled(signal);
@@ -73,6 +93,10 @@ class WorkerPool implements Pool {
       this.queue.push({ task, resolve, reject });
       this.feed();
     });
+  }
+
+  recycle(buffer: ArrayBuffer): void {
+    this.buffers.giveBack(buffer);
   }
 
   async close(): Promise<void> {
@@ -88,7 +112,10 @@ class WorkerPool implements Pool {
       if (worker === undefined) return;
       const waiting = this.queue.shift()!;
       this.busy.set(worker, waiting);
-      worker.postMessage(waiting.task);
+      const bytes = workspaceBytes(waiting.task);
+      const buffer = bytes === 0 ? undefined : this.buffers.lend(bytes);
+      const assignment: Assignment = { task: waiting.task, buffer };
+      worker.postMessage(assignment, buffer === undefined ? [] : [buffer]);
     }
   }
 
@@ -113,7 +140,10 @@ class WorkerPool implements Pool {
       const error = SpInferError.fromRecord(answer.error);
       if (answer.stack !== undefined) error.stack = answer.stack;
       waiting?.reject(error);
-    } else waiting?.resolve(answer.result as never);
+    } else {
+      if (answer.idle !== undefined) this.buffers.giveBack(answer.idle);
+      waiting?.resolve(answer.result as never);
+    }
     this.feed();
   }
 

@@ -8,11 +8,12 @@ import type { SurveyState } from "../../../pruners/definePruner.ts";
 import type { TensorEntry } from "../../core/archive.ts";
 import type { WeightDtype } from "../../core/dtype.ts";
 import { SpInferError } from "../../core/errors.ts";
-import { copyRange, hashRange } from "../../io/copyRange.ts";
+import { copyRange, hashRange, type Target, writeRange } from "../../io/copyRange.ts";
 import { readInto } from "../../io/openFile.ts";
 import { configurePruner } from "../plan/selection.ts";
 import type { TensorStep } from "../plan/steps.ts";
 import { selectKernels } from "./accelerate.ts";
+import { Workspace } from "./buffers.ts";
 import { beginPart, type HashedPart, startTensorHash } from "./tensorHash.ts";
 import { type TransformOptions, transformTensor, type ValueFacts } from "./transform.ts";
 
@@ -33,11 +34,13 @@ export type Task =
       readonly step: TensorStep;
       readonly paths: Paths;
       readonly options: TransformOptions;
+      /** Where a tensor that comes out dense is written; absent: nowhere. */
+      readonly target?: Target;
     }
   | {
       readonly kind: "copy";
       readonly source: FilePart;
-      readonly target: { readonly path: string; readonly position: number };
+      readonly target: Target;
       readonly part: HashedPart;
     }
   | { readonly kind: "hash"; readonly parts: readonly FilePart[] }
@@ -57,10 +60,11 @@ export type Task =
       readonly storedPaths: Paths;
     };
 
-/** A tensor to be written: one part when dense, several when packed. */
+/** A tensor that was made: the parts of a packed one, to be written. */
 export interface MadeTensor {
   readonly kind: "packed" | "dense";
   readonly parts: readonly (HashedPart & { readonly bytes: Uint8Array<ArrayBuffer> })[];
+  /** Empty for a dense one that was written nowhere. */
   readonly sha256: string;
   readonly facts?: ValueFacts;
   readonly reason?: string;
@@ -82,10 +86,21 @@ export interface TaskResults {
   readonly compare: { readonly difference?: Difference; readonly differences: number };
 }
 
-export function runTask(task: Task): TaskResults[Task["kind"]] {
+/** Bytes of the workspace that a task is best given; 0 when it uses none. */
+export function workspaceBytes(task: Task): number {
+  if (task.kind !== "transform" && task.kind !== "survey" && task.kind !== "compare") return 0;
+  const { extents } = task.step.source;
+  return extents.length === 1 ? extents[0]!.end - extents[0]!.begin : 0;
+}
+
+/** What is read goes into `workspace`; a result may be in it. */
+export function runTask(
+  task: Task,
+  workspace: Workspace = new Workspace(),
+): TaskResults[Task["kind"]] {
   switch (task.kind) {
     case "transform":
-      return makeTensor(task.step, task.paths, task.options);
+      return makeTensor(task, workspace);
     case "copy": {
       const hash = startTensorHash();
       beginPart(hash, task.part);
@@ -101,11 +116,11 @@ export function runTask(task: Task): TaskResults[Task["kind"]] {
       return { sha256: hash.digest("hex") };
     }
     case "survey":
-      return survey(task.step, task.paths, task.state);
+      return survey(task.step, task.paths, task.state, workspace);
     case "check":
       return { nonzeros: countNonzeroBytes(decodeEntry(task.entry, task.paths)) };
     case "compare":
-      return compare(task);
+      return compare(task, workspace);
   }
 }
 
@@ -115,47 +130,67 @@ export function transferables(result: TaskResults[Task["kind"]]): ArrayBuffer[] 
   return "counts" in result ? [result.counts.buffer as ArrayBuffer] : [];
 }
 
-function readExtents({ extents }: TensorEntry, paths: Paths): Uint8Array<ArrayBuffer>[] {
+function readExtents(
+  { extents }: TensorEntry,
+  paths: Paths,
+  workspace?: Workspace,
+): Uint8Array<ArrayBuffer>[] {
   return extents.map(({ file, begin, end }) => {
-    const bytes = new Uint8Array(end - begin);
+    const size = end - begin;
+    const bytes =
+      extents.length === 1 && workspace !== undefined ? workspace.take(size) : new Uint8Array(size);
     readInto(paths[file]!, begin, bytes);
     return bytes;
   });
 }
 
-function makeTensor(step: TensorStep, paths: Paths, options: TransformOptions): MadeTensor {
+function makeTensor(
+  { step, paths, options, target }: Task & { readonly kind: "transform" },
+  workspace: Workspace,
+): MadeTensor {
   selectKernels();
-  const made = transformTensor(step, readExtents(step.source, paths), options);
-  const parts =
-    made.kind === "dense"
-      ? [{ name: step.name, dtype: step.dtype, shape: step.shape, bytes: made.bytes }]
-      : made.weight.tensors.map(({ suffix, ...tensor }) => ({
-          name: step.name + suffix,
-          ...tensor,
-        }));
+  const made = transformTensor(step, readExtents(step.source, paths, workspace), options);
+  const { kind, facts } = made;
+  const told = { kind, ...(facts === undefined ? {} : { facts }) };
+  if (made.kind === "packed") {
+    const parts = made.weight.tensors.map(({ suffix, ...tensor }) => ({
+      name: step.name + suffix,
+      ...tensor,
+    }));
+    return { ...told, parts, sha256: hashParts(parts) };
+  }
+  const { name, dtype, shape } = step;
+  if (target !== undefined) writeRange(target, made.bytes);
+  return {
+    ...told,
+    parts: [],
+    sha256: target === undefined ? "" : hashParts([{ name, dtype, shape, bytes: made.bytes }]),
+    ...(made.reason === undefined ? {} : { reason: made.reason }),
+  };
+}
+
+function hashParts(parts: readonly (HashedPart & { readonly bytes: Uint8Array })[]): string {
   const hash = startTensorHash();
   for (const part of parts) {
     beginPart(hash, part);
     hash.update(part.bytes);
   }
-  const { kind, facts } = made;
-  return {
-    kind,
-    parts,
-    sha256: hash.digest("hex"),
-    ...(facts === undefined ? {} : { facts }),
-    ...(made.kind === "dense" && made.reason !== undefined ? { reason: made.reason } : {}),
-  };
+  return hash.digest("hex");
 }
 
 /** The dense matrices of a step, before pruning, outputs first, as the survey sees them. */
-function survey(step: TensorStep, paths: Paths, state: SurveyState): { counts: Float64Array } {
+function survey(
+  step: TensorStep,
+  paths: Paths,
+  state: SurveyState,
+  workspace: Workspace,
+): { counts: Float64Array } {
   const { kernels } = selectKernels();
   const { prune: settings, ...unpruned } = step;
   const pruner = configurePruner(settings!);
   if (pruner.survey === undefined)
     throw new SpInferError("E_INTERNAL", `${pruner.name} asks for no survey`);
-  const made = transformTensor(unpruned, readExtents(step.source, paths), {
+  const made = transformTensor(unpruned, readExtents(step.source, paths, workspace), {
     strictFinite: false,
     keepDense: true,
   });
@@ -189,9 +224,12 @@ function countNonzeroBytes(bytes: Uint8Array): number {
   return count;
 }
 
-function compare(task: Task & { readonly kind: "compare" }): TaskResults["compare"] {
+function compare(
+  task: Task & { readonly kind: "compare" },
+  workspace: Workspace,
+): TaskResults["compare"] {
   selectKernels();
-  const made = transformTensor(task.step, readExtents(task.step.source, task.paths), {
+  const made = transformTensor(task.step, readExtents(task.step.source, task.paths, workspace), {
     ...task.options,
     keepDense: true,
   });

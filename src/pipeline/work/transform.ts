@@ -50,7 +50,7 @@ export interface TransformOptions {
 /** A packed weight costs a second line in the file's header. */
 const HEADER_LINE_BYTES = 128;
 
-/** `stored`: the bytes of each of the source's extents; they may be changed. */
+/** `stored`: the bytes of each of the source's extents; they are changed, and what comes out may be in them. */
 export function transformTensor(
   step: TensorStep,
   stored: readonly Uint8Array<ArrayBuffer>[],
@@ -180,7 +180,7 @@ function packIfSmaller(step: TensorStep, bits: WeightBits): PackedWeight | undef
   const packer = weightPacker();
   const expected = packer.size(rows, cols, countNonzeros(bits)).expected;
   if (expected >= bits.byteLength) return undefined;
-  const weight = packer.pack({ rows, cols, dtype, bits }, step.orientation === "in-out");
+  const weight = packer.pack({ rows, cols, dtype, bits }, step.orientation === "in-out", true);
   const bytes = weight.tensors.reduce(
     (sum, tensor) => sum + tensor.bytes.length,
     HEADER_LINE_BYTES,

@@ -12,7 +12,9 @@ const host = processHost();
 if (words.length === 1 && ["version", "--version", "-V"].includes(words[0]!)) {
   host.stdout.write(`${VERSION}\n`); // without loading anything else
 } else {
-  const { runProgram } = await import("./program.ts");
+  const { reportError, runProgram } = await import("./program.ts");
+  // what happens outside of the run, in a callback of Node, is a bug of ours
+  process.on("uncaughtException", (thrown) => process.exit(reportError(thrown, words, host)));
   const { signal, state } = listen();
   process.exitCode = await runProgram(words, host, {
     signal,

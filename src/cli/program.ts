@@ -7,7 +7,7 @@ import type { Arguments } from "./commandLine/arguments.ts";
 import type { ProgressMode } from "./commandLine/options.ts";
 import { type CommandLine, parseCommandLine } from "./commandLine/parse.ts";
 import type { CommandSpec, OutputFormat } from "./commandLine/spec.ts";
-import { commandHelp, mainHelp } from "./commandLine/usage.ts";
+import { commandHelp, mainHelp, wordHelp } from "./commandLine/usage.ts";
 import { loadCommand } from "./commands/index.ts";
 import type { Host } from "./host.ts";
 import type { Invocation, Warning } from "./invocation.ts";
@@ -36,9 +36,6 @@ export async function runProgram(
   cancellation: Cancellation,
 ): Promise<number> {
   const begun = performance.now();
-  const asked = readFormat(words);
-  const debug = words.includes("--debug") || !["", undefined].includes(host.env["SPINFER_DEBUG"]);
-  const stderrColour = wantsColour(host.stderr.isTty, host.env, !words.includes("--no-color"));
   try {
     const line = parseCommandLine(words);
     const help = helpText(line, host);
@@ -54,7 +51,7 @@ export async function runProgram(
       host,
       signal: cancellation.signal,
       warnings,
-      colour: stderrColour,
+      colour: errorColour(words, host),
     });
     const elapsedMs = performance.now() - begun;
     host.stdout.write(
@@ -64,12 +61,22 @@ export async function runProgram(
     if (format === "json" || format === "jsonl") printRecord(outcome.failure.first, host);
     return outcome.failure.exit;
   } catch (thrown) {
-    const error = toSpInferError(thrown);
-    if (asked === "json" || asked === "jsonl") printRecord(error.toRecord(), host);
-    else host.stderr.write(errorText(explained(error).toRecord(), stderrColour));
-    if (debug) host.stderr.write(`${stackOf(error)}\n`);
-    return error.exit;
+    return reportError(thrown, words, host);
   }
+}
+
+/** Shows what was thrown as the command line asks for, and returns the exit code. */
+export function reportError(thrown: unknown, words: readonly string[], host: Host): number {
+  const error = explained(toSpInferError(thrown));
+  const debug = words.includes("--debug") || (host.env["SPINFER_DEBUG"] ?? "") !== "";
+  if (debug) host.stderr.write(`${stackOf(error)}\n`);
+  if (["json", "jsonl"].includes(readFormat(words) ?? "")) printRecord(error.toRecord(), host);
+  else host.stderr.write(errorText(error.toRecord(), errorColour(words, host)));
+  return error.exit;
+}
+
+function errorColour(words: readonly string[], host: Host): boolean {
+  return wantsColour(host.stderr.isTty, host.env, !words.includes("--no-color"));
 }
 
 /** Which form was asked for, before it is known whether the command line makes sense. */
@@ -80,8 +87,12 @@ function readFormat(words: readonly string[]): string | undefined {
   return joined?.slice("--format=".length) ?? own[own.indexOf("--format") + 1 || own.length];
 }
 
-function helpText({ command, arguments: given }: CommandLine, host: Host): string | undefined {
+function helpText(
+  { command, word, arguments: given }: CommandLine,
+  host: Host,
+): string | undefined {
   const width = Math.min(100, host.stdout.columns);
+  if (word !== undefined) return wordHelp(word, width);
   if (given.flag("help")) {
     return command === undefined ? mainHelp(width) : commandHelp(command, width);
   }

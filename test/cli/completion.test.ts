@@ -1,13 +1,18 @@
 import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { COMMAND_WORDS, COMMANDS } from "../../src/cli/commandLine/commands.ts";
 import { GLOBAL_OPTIONS } from "../../src/cli/commandLine/options.ts";
 import { bashScript } from "../../src/cli/completion/bash.ts";
 import { fishScript } from "../../src/cli/completion/fish.ts";
 import { zshScript } from "../../src/cli/completion/zsh.ts";
+import { skipUnless } from "../helpers/cli.ts";
+import { temporaryFolder } from "../helpers/models.ts";
 
-function has(shell: string): boolean {
-  return spawnSync(shell, ["--version"]).status === 0;
+/** Whether to skip what needs the shell. */
+function lacks(shell: string): boolean {
+  return skipUnless(spawnSync(shell, ["--version"]).status === 0, `${shell} is not installed`);
 }
 
 /** What bash would offer for the last word. */
@@ -23,7 +28,7 @@ _spinfer; printf '%s\\n' "\${COMPREPLY[@]}"`;
   return stdout.split("\n").filter((line) => line !== "");
 }
 
-describe.skipIf(!has("bash"))("completion in bash", () => {
+describe.skipIf(lacks("bash"))("completion in bash", () => {
   it("offers commands", () => {
     expect(offered("")).toEqual(COMMAND_WORDS);
     expect(offered("pr")).toEqual(["prune"]);
@@ -60,8 +65,10 @@ describe.each([
   ["zsh", zshScript()],
   ["fish", fishScript()],
 ])("completion in %s", (shell, script) => {
-  it.skipIf(!has(shell))("is a script that the shell accepts", () => {
-    const { status, stderr } = spawnSync(shell, ["-n"], { input: script, encoding: "utf8" });
+  it.skipIf(lacks(shell))("is a script that the shell accepts", () => {
+    const path = join(temporaryFolder(), "script");
+    writeFileSync(path, script);
+    const { status, stderr } = spawnSync(shell, ["-n", path], { encoding: "utf8" });
     expect([status, stderr]).toEqual([0, ""]);
   });
 
@@ -79,5 +86,24 @@ describe.each([
   it("closes what it opens", () => {
     const bare = script.replaceAll("'\\''", "").replace(/'(?:[^'\\]|\\.)*'/g, "");
     expect(bare).not.toContain("'");
+  });
+});
+
+describe.skipIf(lacks("fish"))("completion in fish", () => {
+  it.each([
+    ["spinfer pru", ["prune"]],
+    ["spinfer recipe ", ["init", "show", "validate"]],
+    ["spinfer recipe init t", ["two-four"]],
+    ["spinfer prune m --to ", ["dense", "tile-bitmap"]],
+    ["spinfer verify m --lev", ["--level"]],
+    ["spinfer verify m --spars", []],
+  ])("%s<TAB>", (line, expected) => {
+    const command = `${fishScript()}\ncomplete -C '${line}'`;
+    const { stdout, stderr } = spawnSync("fish", ["--no-config", "-c", command], {
+      encoding: "utf8",
+    });
+    expect(stderr).toBe("");
+    const words = stdout.split("\n").map((row) => row.split("\t")[0]);
+    expect(words.filter((word) => word !== "")).toEqual(expected);
   });
 });

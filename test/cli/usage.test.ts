@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { COMMANDS } from "../../src/cli/commandLine/commands.ts";
+import { GLOBAL_OPTIONS } from "../../src/cli/commandLine/options.ts";
 import { parseCommandLine } from "../../src/cli/commandLine/parse.ts";
 import { SpInferError } from "../../src/core/errors.ts";
 import { runInProcess } from "./runInProcess.ts";
@@ -195,11 +197,65 @@ describe("a command line that makes sense", () => {
     expect(stdout).toContain("--max-shard-size SIZE");
   });
 
+  it("shows the help of all commands that begin with a word", async () => {
+    const { exit, stdout } = await runInProcess(["recipe", "--help"]);
+    expect(exit).toBe(0);
+    for (const name of ["init", "validate", "show"])
+      expect(stdout).toContain(`Usage: spinfer recipe ${name} `);
+    expect((await runInProcess(["help", "recipe"])).stdout).toBe(stdout);
+  });
+
   it("shows the commands when there is nothing to do", async () => {
     const { exit, stdout } = await runInProcess([]);
     expect(exit).toBe(0);
     for (const { name, summary } of COMMANDS) {
       expect(stdout).toContain(`  ${name.padEnd(15)}  ${summary}\n`);
     }
+  });
+});
+
+describe("any words at all", () => {
+  const known = COMMANDS.flatMap(({ name, options }) => [
+    ...name.split(" "),
+    ...[...options, ...GLOBAL_OPTIONS].flatMap(({ name: option, alias }) => [
+      `--${option}`,
+      `--${option}=x`,
+      `--no-${option}`,
+      ...(alias === undefined ? [] : [`-${alias}`]),
+    ]),
+  ]);
+  const odd = [
+    "--",
+    "-",
+    "",
+    "--=",
+    "-=",
+    "--__proto__=1",
+    "--constructor.prototype",
+    "--$0",
+    "--_",
+  ];
+  const word = fc.oneof(
+    { weight: 6, arbitrary: fc.constantFrom(...known) },
+    { weight: 2, arbitrary: fc.constantFrom(...odd, "m", "0.5", "true", "dense") },
+    { weight: 1, arbitrary: fc.string({ unit: "binary", maxLength: 12 }) },
+  );
+
+  it("are understood or refused with E_USAGE", () => {
+    let understood = 0;
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 7 }), (words) => {
+        try {
+          parseCommandLine(words);
+          understood++;
+        } catch (thrown) {
+          if (!(thrown instanceof SpInferError)) throw thrown;
+          expect(thrown.code).toBe("E_USAGE");
+        }
+      }),
+      { numRuns: 3000 },
+    );
+    expect(understood).toBeGreaterThan(50);
+    expect(({} as { x?: unknown }).x).toBeUndefined();
   });
 });

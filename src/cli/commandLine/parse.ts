@@ -5,7 +5,7 @@
 import yargs, { type Argv } from "yargs";
 import { groupBy } from "../../core/groupBy.ts";
 import { Arguments, type ArgumentValue } from "./arguments.ts";
-import { COMMANDS, findCommand } from "./commands.ts";
+import { COMMAND_WORDS, COMMANDS, findCommand } from "./commands.ts";
 import {
   badChoice,
   badFlagValue,
@@ -22,8 +22,10 @@ import { GLOBAL_OPTIONS } from "./options.ts";
 import type { CommandSpec, OptionSpec } from "./spec.ts";
 
 export interface CommandLine {
-  /** Absent: no command was named, which is only accepted with --help, --version or nothing. */
+  /** Absent: none was named, which is only accepted with --help, --version or nothing. */
   readonly command: CommandSpec | undefined;
+  /** The first word of commands of two, when help was asked for with that word only. */
+  readonly word?: string;
   readonly arguments: Arguments;
 }
 
@@ -35,27 +37,39 @@ export function parseCommandLine(words: readonly string[]): CommandLine {
   const { command, raw } = route(words);
   const loose = (raw["_"] as readonly (string | number)[]).map(String);
   const options = [...(command?.options ?? []), ...GLOBAL_OPTIONS];
-  if (command === undefined && /^[^-]/.test(loose[0] ?? "-")) throw unknownCommand(loose);
+  const [word = ""] = loose;
+  const helpOnWord = raw["help"] === true && loose.length === 1 && COMMAND_WORDS.includes(word);
+  if (command === undefined && /^[^-]/.test(word) && !helpOnWord) throw unknownCommand(loose);
   const stray = loose.find((word) => /^-./.test(word));
   if (stray !== undefined) throw unknownOption(stray, command, options);
+  const values = optionValues(raw, options, command, own);
+  checkFormats(values);
+  const asked = values.get("help") === true || values.get("version") === true;
+  if (command === undefined) {
+    if (words.length > 0 && !asked) throw noCommand();
+    return { command, ...(helpOnWord ? { word } : {}), arguments: new Arguments(values) };
+  }
+  const rest = afterCommand(command, loose);
+  if (!asked) bindPositionals(command, [...rest, ...literal(raw)], values);
+  return { command, arguments: new Arguments(values) };
+}
+
+function optionValues(
+  raw: Raw,
+  options: readonly OptionSpec[],
+  command: CommandSpec | undefined,
+  words: readonly string[],
+): Map<string, ArgumentValue> {
   for (const key of Object.keys(raw)) {
     if (["_", "--", "$0"].includes(key) || options.some(({ name }) => name === key)) continue;
     throw unknownOption(`--${key}`, command, options);
   }
   const values = new Map<string, ArgumentValue>();
   for (const option of options) {
-    const value = optionValue(option, raw[option.name], own);
+    const value = optionValue(option, raw[option.name], words);
     if (value !== undefined) values.set(option.name, value);
   }
-  checkFormats(values);
-  const asked = values.get("help") === true || values.get("version") === true;
-  if (command === undefined) {
-    if (words.length > 0 && !asked) throw noCommand();
-    return { command, arguments: new Arguments(values) };
-  }
-  const rest = afterCommand(command, loose);
-  if (!asked) bindPositionals(command, [...rest, ...literal(raw)], values);
-  return { command, arguments: new Arguments(values) };
+  return values;
 }
 
 /** Lets yargs find the command and its options. */

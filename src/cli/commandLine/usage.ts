@@ -31,6 +31,12 @@ export function commandHelp(command: CommandSpec, width: number): string {
   return `${sections.filter((text) => text !== "").join("\n\n")}\n`;
 }
 
+/** The help of all commands that begin with a word: "recipe". */
+export function wordHelp(word: string, width: number): string {
+  const members = COMMANDS.filter(({ name }) => name.split(" ")[0] === word);
+  return members.map((member) => commandHelp(member, width)).join("\n");
+}
+
 /** The help of the tool. */
 export function mainHelp(width: number): string {
   const rows = COMMANDS.map(({ name, summary }): Row => [name, summary]);

@@ -3,8 +3,8 @@ import { ERROR_CODES, isErrorCode } from "../../core/errorCodes.ts";
 import { SpInferError } from "../../core/errors.ts";
 import { nearest, printable } from "../../core/text.ts";
 import { readPackageFile } from "../../io/packageFile.ts";
-import { COMMAND_WORDS, COMMANDS, findCommand } from "../commandLine/commands.ts";
-import { commandHelp, mainHelp } from "../commandLine/usage.ts";
+import { COMMAND_WORDS } from "../commandLine/commands.ts";
+import { mainHelp, wordHelp } from "../commandLine/usage.ts";
 import type { Invocation } from "../invocation.ts";
 import type { Outcome } from "../outcome.ts";
 
@@ -17,13 +17,8 @@ export async function help({ arguments: given, width }: Invocation): Promise<Out
     const text = new TextDecoder().decode(readPackageFile(`docs/errors/${code}.md`));
     return textOutcome({ topic: code, code, exit, summary, text });
   }
-  const members = COMMANDS.filter(({ name }) => name.split(" ")[0] === topic);
-  const command = findCommand(topic) ?? members[0];
-  if (command === undefined) throw unknownTopic(topic);
-  const text =
-    members.length > 1
-      ? members.map((member) => commandHelp(member, width)).join("\n")
-      : commandHelp(command, width);
+  const text = wordHelp(topic, width);
+  if (text === "") throw unknownTopic(topic);
   return textOutcome({ topic, text });
 }
 

@@ -7,6 +7,7 @@ import {
   type Block,
   bad,
   type Column,
+  caution,
   type Document,
   faint,
   good,
@@ -181,8 +182,6 @@ function amountText({ method, sparsity, pattern, options }: PruneRecipe): string
 
 function planFacts({ plan, freeBytes, recipe }: PlanFacts): (readonly [string, Line])[] {
   const { totals } = plan;
-  const enough = freeBytes >= plan.diskBytes;
-  const free = `${formatBytes(freeBytes)} free `;
   return [
     ...(recipe.prune === undefined
       ? []
@@ -201,12 +200,18 @@ function planFacts({ plan, freeBytes, recipe }: PlanFacts): (readonly [string, L
       ],
     ],
     ["memory", [`about ${formatBytes(plan.memoryBytes)} with ${counted(plan.threads, "thread")}`]],
-    [
-      "disk",
-      [`needs ${formatBytes(plan.diskBytes)}, ${free}`, enough ? good("✓") : bad("✗ not enough")],
-    ],
+    ["disk", diskLine(plan, freeBytes)],
     ["time", [`about ${formatDuration(Math.max(100, plan.estimatedMs))}, disk permitting`]],
   ];
+}
+
+/** Zeros that pack worse than expected make the output larger, at most dense. */
+function diskLine({ diskBytes, totals }: Plan, freeBytes: number): Line {
+  const expected = diskBytes - totals.bytesOutMost + totals.bytesOut;
+  const needs = `needs about ${formatBytes(expected)}, ${formatBytes(freeBytes)} free `;
+  if (freeBytes >= diskBytes) return [needs, good("✓")];
+  if (freeBytes < expected) return [needs, bad("✗ not enough")];
+  return [needs, caution(`! it may need ${formatBytes(diskBytes)}`)];
 }
 
 function advice({ totals, to }: Plan): Block[] {

@@ -30,7 +30,8 @@ const out = options.out;
 const HOST_FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"];
 
 function nvccFlags() {
-  const flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-lineinfo", "-cudart", "static"];
+  const flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-cudart", "static"];
+  if (options.tests) flags.push("-lineinfo"); // for the sanitizer and the profiler
   flags.push("-Xcompiler", HOST_FLAGS.slice(2).join(","));
   flags.push(`-DSPINFER_TARGETS="${targets.map((target) => `sm_${target}`).join(" ")}"`);
   for (const target of targets) flags.push(`-gencode=arch=compute_${target},code=sm_${target}`);
@@ -61,7 +62,8 @@ function newestHeader() {
 /** Compiles one source unless its object is newer than it, every header and this script. */
 function compile(folder, name) {
   const source = join(KERNELS, folder, name);
-  const object = join(out, `${folder}-${name}-${targets.join("-")}.o`);
+  const kind = options.tests ? "tests" : "release";
+  const object = join(out, `${folder}-${name}-${targets.join("-")}-${kind}.o`);
   const inputs = [statSync(source).mtimeMs, newestHeader()];
   inputs.push(statSync(fileURLToPath(import.meta.url)).mtimeMs);
   if (existsSync(object) && statSync(object).mtimeMs > Math.max(...inputs)) return object;

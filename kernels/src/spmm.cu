@@ -186,6 +186,8 @@ extern "C" spinfer_status spinfer_choose_geometry(const spinfer_matrix* w, uint3
   spinfer_status status = check_matrix(kName, w);
   if (status != SPINFER_OK) return status;
   SPINFER_REQUIRE(out != nullptr && n >= 1, "%s: n is %u and out must not be null", kName, n);
+  SPINFER_REQUIRE((flags & ~static_cast<uint32_t>(SPINFER_OVERLAP)) == 0, "%s: unknown flags 0x%x",
+                  kName, flags);
   DeviceFacts device;
   status = current_device(kName, &device);
   if (status == SPINFER_OK) {

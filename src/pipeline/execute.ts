@@ -35,6 +35,7 @@ import { weightPacker } from "./plan/packedSize.ts";
 import { makePlan, memoryBudget } from "./plan/plan.ts";
 import type { Plan, TensorStep } from "./plan/steps.ts";
 import { type Recipe, recipeToYaml } from "./recipe/index.ts";
+import { SourceHashes } from "./sourceHashes.ts";
 import { runSurveys } from "./survey.ts";
 import { createPool, type Pool } from "./work/pool.ts";
 import type { Paths } from "./work/tasks.ts";
@@ -143,11 +144,10 @@ class Run {
     });
     try {
       if (options.skipSpaceCheck !== true) checkSpace(output, plan);
-      const sources = this.hashSources(pool);
-      sources.catch(() => undefined); // awaited below; a failure before that must not go unheard twice
-      const shards = await this.writeShards(pool, output);
+      const sources = new SourceHashes(model, pool, this.onEvent);
+      const shards = await this.writeShards(pool, output, sources);
       const files = await this.finishFiles(output, shards);
-      const source = await sources;
+      const source = await sources.all();
       checkStamps(model, stamps);
       const manifest = this.manifestOf(shards, files, source);
       const bytes = writeManifest(manifest);
@@ -165,28 +165,11 @@ class Run {
     }
   }
 
-  private async hashSources(pool: Pool): Promise<FileRecord[]> {
-    const { archive } = this.model;
-    const progress = new Progress(
-      this.onEvent,
-      "hash",
-      archive.tensorFiles.length,
-      archive.tensorFiles.reduce((sum, { bytes }) => sum + bytes, 0),
-    );
-    const files = await Promise.all(
-      archive.tensorFiles.map(async ({ name, bytes }) => {
-        const parts = [{ path: this.model.pathOf(name), begin: 0, end: bytes }];
-        const { sha256 } = await pool.run({ kind: "hash", parts });
-        progress.item(name, bytes);
-        return { path: name, bytes, sha256 };
-      }),
-    );
-    progress.end();
-    return files;
-  }
-
-  /** A finished file is hashed while the next is written. */
-  private async writeShards(pool: Pool, output: OutputFolder): Promise<HashedShard[]> {
+  private async writeShards(
+    pool: Pool,
+    output: OutputFolder,
+    sources: SourceHashes,
+  ): Promise<HashedShard[]> {
     const { plan, model, recipe } = this;
     const paths: Paths = Object.fromEntries(
       model.archive.tensorFiles.map(({ name }) => [name, model.pathOf(name)]),
@@ -196,40 +179,29 @@ class Run {
     const progress = new Progress(this.onEvent, phase, plan.steps.length, plan.totals.bytesIn);
     const steps = new Map(plan.steps.map((step) => [step.name, step]));
     const finished = groupBy(output.finished as readonly TensorRecord[], ({ tensor }) => tensor);
-    const shards: WrittenShard[] = [];
-    const hashes: Promise<{ sha256: string }>[] = [];
     const { strictFinite } = recipe.convert;
-    for (const shard of plan.shards) {
-      const written = await writeShard(shard, {
-        plan,
-        steps,
-        paths,
-        pool,
-        output,
-        strictFinite,
-        decisions,
-        finished,
-        progress,
-      });
-      shards.push(written);
-      const parts = [{ path: output.pathOf(written.file), begin: 0, end: written.bytes }];
-      const hash = pool.run({ kind: "hash", parts });
-      hash.catch(() => undefined); // awaited below
-      hashes.push(hash);
+    const fixed = { plan, steps, paths, pool, output, strictFinite, decisions, finished, progress };
+    const shards: WrittenShard[] = [];
+    try {
+      for (const shard of plan.shards) {
+        for (const name of shard.tensors) sources.start(steps.get(name)!.source.extents);
+        shards.push(await writeShard(shard, fixed));
+        await shards.at(-2)?.settled; // one file is synced and hashed while the next is written
+      }
+      progress.end();
+      return await this.awaitSettled(shards);
+    } catch (error) {
+      await Promise.allSettled(shards.map(({ settled }) => settled));
+      throw error;
     }
-    progress.end();
-    return await this.awaitHashes(shards, hashes);
   }
 
-  private async awaitHashes(
-    shards: readonly WrittenShard[],
-    hashes: readonly Promise<{ sha256: string }>[],
-  ): Promise<HashedShard[]> {
+  private async awaitSettled(shards: readonly WrittenShard[]): Promise<HashedShard[]> {
     const bytes = shards.reduce((sum, shard) => sum + shard.bytes, 0);
     const progress = new Progress(this.onEvent, "write", shards.length, bytes);
     const hashed: HashedShard[] = [];
-    for (const [i, shard] of shards.entries()) {
-      hashed.push({ ...shard, ...(await hashes[i]!) });
+    for (const shard of shards) {
+      hashed.push({ ...shard, ...(await shard.settled) });
       progress.item(shard.file, shard.bytes);
     }
     progress.end();

@@ -49,18 +49,43 @@ export interface WrittenShard {
   readonly file: string;
   readonly bytes: number;
   readonly records: readonly TensorRecord[];
+  /** When the file is on the disk, closed and hashed. */
+  readonly settled: Promise<{ readonly sha256: string }>;
 }
 
-/** Writes, syncs and closes the file. */
+/** Writes the file; what is left to do with it then goes on beside other work. */
 export async function writeShard(shard: ShardPlan, context: ShardContext): Promise<WrittenShard> {
-  const handle = await context.output.openFile(shard.file);
+  const { output, pool } = context;
+  const path = output.pathOf(shard.file);
+  const handle = await output.openFile(shard.file);
   try {
-    return await new ShardWriter(shard, context, handle).write();
+    const { bytes, records } = await new ShardWriter(shard, context, handle).write();
+    const settled = settle(handle, shard.file, bytes, output, pool);
+    settled.catch(() => undefined); // awaited by whoever awaits the shard
+    return { file: shard.file, bytes, records, settled };
   } catch (error) {
-    throw toSpInferError(error, { path: context.output.pathOf(shard.file) });
-  } finally {
     await handle.close();
+    throw toSpInferError(error, { path });
   }
+}
+
+/** Syncs the file while it is hashed, and closes it. */
+async function settle(
+  handle: FileHandle,
+  name: string,
+  bytes: number,
+  output: OutputFolder,
+  pool: Pool,
+): Promise<{ sha256: string }> {
+  const parts = [{ path: output.pathOf(name), begin: 0, end: bytes }];
+  const [synced, hashed] = await Promise.allSettled([
+    output.sync(handle, name),
+    pool.run({ kind: "hash", parts }),
+  ]);
+  await handle.close();
+  if (synced.status === "rejected") throw synced.reason;
+  if (hashed.status === "rejected") throw hashed.reason;
+  return hashed.value;
 }
 
 class ShardWriter {
@@ -81,7 +106,7 @@ class ShardWriter {
     this.dataBegin = 8 + shard.headerBytes;
   }
 
-  async write(): Promise<WrittenShard> {
+  async write(): Promise<Pick<WrittenShard, "bytes" | "records">> {
     const steps = this.shard.tensors.map((name) => this.context.steps.get(name)!);
     const later = steps.filter(({ store }) => store === "dense");
     await this.writePacked(
@@ -93,8 +118,7 @@ class ShardWriter {
     await writeFully(this.handle, encodeHeader(placed, {}, this.shard.headerBytes), 0);
     const bytes = this.dataBegin + this.end;
     await this.handle.truncate(bytes);
-    await this.context.output.sync(this.handle, this.shard.file);
-    return { file: this.shard.file, bytes, records: this.records };
+    return { bytes, records: this.records };
   }
 
   /** Weights that may be packed; those that are not go to `later`. */

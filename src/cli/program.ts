@@ -1,6 +1,7 @@
 /** Runs one command line: parse, do, print. The exit code comes back; nothing is thrown. */
 import { type ErrorRecord, SpInferError, toSpInferError } from "../core/errors.ts";
 import { parseLimits } from "../core/limits.ts";
+import { printable } from "../core/text.ts";
 import { VERSION } from "../core/version.ts";
 import type { PipelineEvent } from "../pipeline/events.ts";
 import type { Arguments } from "./commandLine/arguments.ts";
@@ -20,6 +21,7 @@ import { wantsColour } from "./output/style.ts";
 import { createReporter } from "./progress/createReporter.ts";
 import type { Reporter } from "./progress/reporter.ts";
 
+const LONGEST_LINE = 2000;
 const MOST_THREADS = 1024;
 /** A cancelled run has so long to put its things in order. */
 const CANCEL_MS = 1200;
@@ -131,8 +133,10 @@ async function perform(
     colour,
     now: () => performance.now(),
   });
+  const said = new Set<string>();
   const warn = (warning: Warning): void => {
-    if (warnings.some(({ message }) => message === warning.message)) return;
+    if (said.has(warning.message)) return;
+    said.add(warning.message);
     warnings.push(warning);
     reporter.warn(warning);
   };
@@ -166,7 +170,7 @@ function take(event: PipelineEvent, warn: (warning: Warning) => void, reporter: 
 function cancelled(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     const end = (): void => {
-      setTimeout(() => reject(signal.reason), CANCEL_MS).unref();
+      setTimeout(() => reject(signal.reason), CANCEL_MS);
     };
     if (signal.aborted) end();
     else signal.addEventListener("abort", end, { once: true });
@@ -228,5 +232,6 @@ function stackOf(error: SpInferError): string {
   const stacks: string[] = [];
   for (let at: unknown = error; at instanceof Error; at = at.cause)
     stacks.push(at.stack ?? String(at));
-  return stacks.join("\ncaused by: ");
+  const lines = stacks.join("\ncaused by: ").split("\n");
+  return lines.map((line) => printable(line, LONGEST_LINE)).join("\n");
 }

@@ -10,6 +10,8 @@ import { zshScript } from "../../src/cli/completion/zsh.ts";
 import { skipUnless } from "../helpers/cli.ts";
 import { temporaryFolder } from "../helpers/models.ts";
 
+const FISH = "fish";
+
 /** Whether to skip what needs the shell. */
 function lacks(shell: string): boolean {
   return skipUnless(spawnSync(shell, ["--version"]).status === 0, `${shell} is not installed`);
@@ -89,7 +91,7 @@ describe.each([
   });
 });
 
-describe.skipIf(lacks("fish"))("completion in fish", () => {
+describe.skipIf(lacks(FISH))("completion in fish", () => {
   it.each([
     ["spinfer pru", ["prune"]],
     ["spinfer recipe ", ["init", "show", "validate"]],
@@ -99,7 +101,7 @@ describe.skipIf(lacks("fish"))("completion in fish", () => {
     ["spinfer verify m --spars", []],
   ])("%s<TAB>", (line, expected) => {
     const command = `${fishScript()}\ncomplete -C '${line}'`;
-    const { stdout, stderr } = spawnSync("fish", ["--no-config", "-c", command], {
+    const { stdout, stderr } = spawnSync(FISH, ["--no-config", "-c", command], {
       encoding: "utf8",
     });
     expect(stderr).toBe("");

@@ -8,6 +8,8 @@ import { cli, DIST } from "../helpers/cli.ts";
 import { fileFolder, folderHashes, llama, writeModel } from "../helpers/models.ts";
 
 const MAIN = join(DIST, "src/cli/main.js");
+/** Gives a program a terminal (util-linux). */
+const SCRIPT = "script";
 const folder = fileFolder();
 const options = { cwd: folder, timeoutMs: 60_000 };
 
@@ -161,12 +163,12 @@ describe.skipIf(process.platform === "win32")("WR-03 signals", () => {
 });
 
 describe("colours", () => {
-  const hasScript = spawnSync("script", ["--version"]).status === 0;
+  const hasScript = spawnSync(SCRIPT, ["--version"]).status === 0;
 
   /** Runs on a terminal of its own. */
   function onTerminal(line: string, env: Readonly<Record<string, string>>): string {
     const command = `stty cols 100; "${process.execPath}" "${MAIN}" ${line}`;
-    const { stdout } = spawnSync("script", ["-qec", command, "/dev/null"], {
+    const { stdout } = spawnSync(SCRIPT, ["-qec", command, "/dev/null"], {
       cwd: folder,
       encoding: "utf8",
       env: { PATH: process.env["PATH"], TERM: "xterm", ...env },

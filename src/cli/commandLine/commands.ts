@@ -4,7 +4,6 @@ import {
   CONVERT_OPTIONS,
   DOCTOR_OPTIONS,
   INSPECT_OPTIONS,
-  PLAN_OPTIONS,
   PRUNE_OPTIONS,
   RECIPE_INIT_OPTIONS,
   RECIPE_SHOW_OPTIONS,
@@ -45,7 +44,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: "plan",
     summary: "show what prune would do, before any work",
     positionals: [model],
-    options: PLAN_OPTIONS,
+    // so that any prune command line can be planned first
+    options: PRUNE_OPTIONS,
     table: true,
     examples: [
       ["spinfer plan ./Llama-3.2-1B --sparsity 0.6", "size, memory, disk and time"],

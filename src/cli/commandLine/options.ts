@@ -260,8 +260,6 @@ export const PRUNE_OPTIONS = [
   dryRun,
   planTensors,
 ];
-/** Everything that `prune` takes, so that any `prune` command line is also a `plan` one. */
-export const PLAN_OPTIONS = PRUNE_OPTIONS;
 export const RUN_OPTIONS = [...DENSE_OUTPUT, ...RUNNING, dryRun, planTensors, ...PRUNE, saveRecipe];
 export const CONVERT_OPTIONS = [...DENSE_OUTPUT, ...RUNNING, dryRun, planTensors];
 export const RECIPE_SHOW_OPTIONS = [...PRUNE, output, to, dtype, maxShardSize, strictFinite];

@@ -35,8 +35,6 @@ export interface CommandSpec {
   /** One word, or two: "recipe init". */
   readonly name: string;
   readonly summary: string;
-  /** Paragraphs under the usage line. */
-  readonly description?: string;
   readonly positionals: readonly PositionalSpec[];
   /** Without the global ones. */
   readonly options: readonly OptionSpec[];

@@ -1,4 +1,5 @@
 /** A plan: what would happen, for people and for programs. */
+import { denseBytes, isDtype } from "../../core/dtype.ts";
 import { groupBy } from "../../core/groupBy.ts";
 import { formatBytes, formatDuration, formatPercent } from "../../core/text.ts";
 import type { Plan, TensorStep } from "../../pipeline/plan/steps.ts";
@@ -154,12 +155,11 @@ export function planDocument(
   result: PlanResult,
   tensorByTensor: boolean,
 ): Document {
-  const { plan } = facts;
   return [
     lines(headline(facts)),
     { kind: "facts", facts: planFacts(facts) },
     { kind: "table", table: tensorByTensor ? planTable(result) : kindTable(result) },
-    ...advice(plan),
+    ...advice(facts),
     lines([faint(closing(facts))]),
   ];
 }
@@ -196,7 +196,7 @@ function planFacts({ plan, freeBytes, recipe }: PlanFacts): (readonly [string, L
     [
       "size",
       [
-        `${formatBytes(totals.bytesIn)} → ${formatBytes(totals.bytesOut)} (${sizeChange(totals.bytesIn, totals.bytesOut)}) · ${plan.dtype} · ${counted(plan.shards.length, "file")}`,
+        `${formatBytes(totals.bytesIn)} → ${formatBytes(totals.bytesOut)} (${sizeChange(totals.bytesIn, totals.bytesOut)}${ifDense(plan)}) · ${plan.dtype} · ${counted(plan.shards.length, "file")}`,
       ],
     ],
     ["memory", [`about ${formatBytes(plan.memoryBytes)} with ${counted(plan.threads, "thread")}`]],
@@ -214,13 +214,29 @@ function diskLine({ diskBytes, totals }: Plan, freeBytes: number): Line {
   return [needs, caution(`! it may need ${formatBytes(diskBytes)}`)];
 }
 
-function advice({ totals, to }: Plan): Block[] {
+function advice({ plan, recipe }: PlanFacts): Block[] {
+  const { totals, to } = plan;
   if (totals.bytesOut < totals.bytesIn) return [];
+  if (to === "dense") {
+    return recipe.prune === undefined
+      ? []
+      : [lines(["Dense files store zeros too; --to tile-bitmap leaves them out."])];
+  }
   const why =
-    to === "dense"
-      ? "Dense files store zeros too, so they get no smaller; --to tile-bitmap leaves them out."
+    totals.packed > 0
+      ? "The source stores its weights in fewer bits than the 16 of the output."
       : "Nothing would be saved: at this sparsity the bitmaps take what the zeros free.";
   return [lines([why])];
+}
+
+/** What the output would take without any packing, where the source does not tell. */
+function ifDense({ steps, totals }: Plan): string {
+  const dense = steps.reduce(
+    (sum, { dtype, shape, bytesIn }) =>
+      sum + ((isDtype(dtype) ? denseBytes(dtype, shape) : undefined) ?? bytesIn),
+    0,
+  );
+  return Math.abs(dense / totals.bytesIn - 1) < 0.01 ? "" : `, ${formatBytes(dense)} if dense`;
 }
 
 function closing({ command, plan, output }: PlanFacts): string {

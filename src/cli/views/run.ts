@@ -108,13 +108,17 @@ function whatCameOut({ report, pruned }: RunFacts): string {
 }
 
 function notSmaller({ report, pruned }: RunFacts): Line[] {
-  const { bytesIn, bytesOut, format } = report;
+  const { bytesIn, bytesOut, format, packed } = report;
   if (bytesOut < bytesIn || (format === "dense" && !pruned)) return [];
-  const why =
-    format === "dense"
-      ? "dense files store zeros too; --to tile-bitmap leaves them out"
-      : "the bitmaps take what the zeros free; prune more, or keep it --to dense";
-  return [[caution("  not smaller: "), why]];
+  const why = {
+    dense: "dense files store zeros too; --to tile-bitmap leaves them out",
+    // a packed tensor is smaller than a dense one of 16 bits, so the source had less than that
+    packed: "the source stores its weights in fewer bits than the 16 of the output",
+    unpacked: "the bitmaps take what the zeros free; prune more, or keep it --to dense",
+  };
+  let which: keyof typeof why = packed > 0 ? "packed" : "unpacked";
+  if (format === "dense") which = "dense";
+  return [[caution("  not smaller: "), why[which]]];
 }
 
 function verifiedLine(verified: VerifyReport | undefined): Line {

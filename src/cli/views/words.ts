@@ -37,8 +37,6 @@ export const showCount = (value: Cell): string =>
   value === null ? "" : formatCount(Number(value));
 export const showPercent = (value: Cell): string =>
   value === null ? "" : formatPercent(Number(value));
-export const showNumber = (value: Cell): string =>
-  value === null ? "" : Number(value).toLocaleString("en-US");
 
 /** model.layers.7.mlp.up_proj.weight → model.layers.*.mlp.up_proj.weight */
 export function kindOf(name: string): string {

@@ -96,6 +96,8 @@ export interface Format {
   open(files: ModelFiles, options: OpenOptions): Promise<Archive>;
   /** How it stores weights without their zeros, where it does. */
   readonly packer?: WeightPacker;
+  /** Checks the stored bytes of such a tensor as `decode` does, without decoding. */
+  check?(entry: TensorEntry & { readonly encoding: Encoding }, stored: readonly Uint8Array[]): void;
   /**
    * The dense values of a tensor whose `encoding` this format made. `stored` holds the bytes of
    * each of the entry's extents, in order; they are validated here, before use.

@@ -16,7 +16,7 @@ import { PACKED_METHOD } from "../safetensors/format.ts";
 import { openSafetensorsFiles, type StoredTensor } from "../safetensors/open.ts";
 import { META } from "./layout.ts";
 import { checkPacked, unpackMatrix } from "./matrix.ts";
-import { type Origin, readMetaHeader } from "./meta.ts";
+import { type Meta, type Origin, readMetaHeader } from "./meta.ts";
 import { kernels, META_SUFFIX, packer } from "./packer.ts";
 
 const NAME = "tile-bitmap";
@@ -49,17 +49,28 @@ export const tileBitmap: Format = defineFormat({
     };
   },
 
+  check: (entry, stored) => {
+    checkStored(entry, stored);
+  },
+
   decode(entry, stored): Decoded {
-    const [payload, metaTensor] = stored;
-    const origin: Origin = { path: entry.extents[0]?.file, tensor: entry.name };
-    if (payload === undefined || metaTensor === undefined)
-      throw notAPair(origin, "it has no weight_meta");
-    const meta = checkPacked(payload, metaTensor, origin, { crc: true });
+    const { meta, payload } = checkStored(entry, stored);
     const bits = unpackMatrix(meta, payload, kernels());
     const dense = meta.transposed ? transposeHalves(bits, meta.grid.rows, meta.grid.cols) : bits;
     return { bytes: new Uint8Array(dense.buffer, dense.byteOffset, dense.byteLength) };
   },
 });
+
+function checkStored(
+  entry: TensorEntry,
+  [payload, metaTensor]: readonly Uint8Array[],
+): { meta: Meta; payload: Uint8Array } {
+  const origin: Origin = { path: entry.extents[0]?.file, tensor: entry.name };
+  if (payload === undefined || metaTensor === undefined) {
+    throw notAPair(origin, "it has no weight_meta");
+  }
+  return { meta: checkPacked(payload, metaTensor, origin, { crc: true }), payload };
+}
 
 function checkVersion(settings: unknown, label: string): void {
   const version = isRecord(settings) ? settings["format_version"] : undefined;

@@ -121,7 +121,7 @@ async function countAll(
     footprint: denseSize,
     budget: 512 * 1024 * 1024,
     width: pool.threads + 1,
-    start: (entry) => pool.run({ kind: "check", entry, paths }),
+    start: (entry) => pool.run({ kind: "count", entry, paths }),
     finish: async (entry, { nonzeros }) => {
       counts.set(entry.name, nonzeros);
       progress.item(entry.name, storedBytes(entry));

@@ -22,9 +22,19 @@ import { footprint, makePlan, memoryBudget } from "./plan/plan.ts";
 import type { TensorStep } from "./plan/steps.ts";
 import { readRecipe } from "./recipe/index.ts";
 import { runSurveys } from "./survey.ts";
+import {
+  fileMissing,
+  hashDiffers,
+  leadsOutside,
+  recordDiffers,
+  sizeDiffers,
+  sourceDiffers,
+  tensorDiffers,
+  valuesDiffer,
+} from "./verifyFindings.ts";
 import { runOrdered } from "./work/ordered.ts";
 import { createPool, type Pool } from "./work/pool.ts";
-import type { Difference, FilePart, Paths } from "./work/tasks.ts";
+import type { FilePart, Paths } from "./work/tasks.ts";
 
 export const VERIFY_LEVELS = ["structure", "hash", "full"] as const;
 export type VerifyLevel = (typeof VERIFY_LEVELS)[number];
@@ -89,6 +99,9 @@ export async function verifyCheckpoint(
 /** Thrown to end the work at the first finding. */
 const STOP: unique symbol = Symbol("stop");
 
+/** Bytes that are looked at together. */
+const LOOK_BYTES = 512 * 1024 * 1024;
+
 /** Not about the checkpoint. */
 const FATAL: ReadonlySet<string> = new Set(["E_CANCELLED", "E_INTERNAL", "E_WORKER", "E_MEMORY"]);
 
@@ -114,8 +127,8 @@ class Verification {
     const opened = await this.checkHeaders();
     if (opened !== undefined) await this.checkTensors(opened);
     if (manifest === undefined) return;
-    await this.checkFiles(manifest);
-    if (opened !== undefined) await this.checkTensorRecords(manifest, opened);
+    const damaged = await this.checkFiles(manifest);
+    if (opened !== undefined) await this.checkTensorRecords(manifest, opened, damaged);
     if (level !== "full") return;
     if (opened === undefined || this.findings.length > 0) {
       this.checks.push({
@@ -193,7 +206,7 @@ class Verification {
     await this.check("packed weights", async () => {
       const paths = pathsOf(opened);
       const progress = this.progress(packed);
-      await this.ordered(packed, async (entry) => {
+      await this.ordered(packed, storedBytes, async (entry) => {
         await this.pool
           .run({ kind: "check", entry, paths })
           .catch((thrown) => this.find(locate(thrown, entry, paths)));
@@ -204,23 +217,31 @@ class Verification {
     });
   }
 
-  private async checkFiles(manifest: Manifest): Promise<void> {
+  /** Returns the files that are not what the manifest says. */
+  private async checkFiles({ files }: Manifest): Promise<ReadonlySet<string>> {
+    const damaged = new Set<string>();
     await this.check("files", async () => {
-      const listed = new Set(manifest.files.map(({ path }) => path));
+      const listed = new Set(files.map(({ path }) => path));
       for (const name of readdirSync(this.path)) {
         if (name === MANIFEST_FILE || listed.has(name)) continue;
         const message = `${name} is not in the manifest`;
         this.onEvent({ type: "warning", code: "W_EXTRA_FILE", message });
       }
-      for (const record of manifest.files) {
-        try {
-          await this.checkFile(record);
-        } catch (thrown) {
-          this.find(thrown);
-        }
-      }
-      return { items: manifest.files.length, result: undefined };
+      await this.ordered(
+        files,
+        () => 0,
+        async (record) => {
+          try {
+            await this.checkFile(record);
+          } catch (thrown) {
+            damaged.add(record.path);
+            this.find(thrown);
+          }
+        },
+      );
+      return { items: files.length, result: undefined };
     });
+    return damaged;
   }
 
   private async checkFile({ path: name, bytes, sha256 }: FileRecord): Promise<void> {
@@ -234,36 +255,46 @@ class Verification {
     if (hashed.sha256 !== sha256) throw hashDiffers(path, sha256, hashed.sha256);
   }
 
-  /** Tells which tensors differ, where a file's hash only tells that something does. */
-  private async checkTensorRecords(manifest: Manifest, opened: OpenedModel): Promise<void> {
-    const { entries } = opened.archive;
+  /**
+   * Tells which tensors differ, where a file's hash only tells that something does. Tensors of a
+   * file that matched need no hash of their own.
+   */
+  private async checkTensorRecords(
+    { tensors }: Manifest,
+    { archive, pathOf }: OpenedModel,
+    damaged: ReadonlySet<string>,
+  ): Promise<void> {
+    const { entries } = archive;
     await this.check("tensors", async () => {
       const names = new Set(entries.map(({ name }) => name));
-      for (const name of Object.keys(manifest.tensors)) {
-        if (!names.has(name))
-          this.find(recordDiffers(this.path, name, "it is not in the checkpoint"));
+      for (const name of Object.keys(tensors)) {
+        if (names.has(name)) continue;
+        this.find(recordDiffers(this.path, name, "it is not in the checkpoint"));
       }
-      const paths = pathsOf(opened);
-      await this.ordered(entries, async (entry) => {
-        const record = manifest.tensors[entry.name];
+      await this.ordered(entries, storedBytes, async (entry) => {
         try {
-          if (record === undefined)
+          const record = tensors[entry.name];
+          if (record === undefined) {
             throw recordDiffers(this.path, entry.name, "it is not in the manifest");
-          if (record.dtype !== entry.dtype || record.shape.join() !== entry.shape.join()) {
-            throw recordDiffers(
-              this.path,
-              entry.name,
-              `it is ${entry.dtype} [${entry.shape.join(", ")}]`,
-            );
           }
-          const { sha256 } = await this.pool.run({ kind: "hash", parts: partsOf(entry, paths) });
-          if (sha256 !== record.sha256) throw tensorDiffers(entry, paths);
+          this.compareForm(entry, record);
+          if (!entry.extents.some(({ file }) => damaged.has(file))) return;
+          const { sha256 } = await this.pool.run({ kind: "hash", parts: partsOf(entry, pathOf) });
+          if (sha256 !== record.sha256) throw tensorDiffers(entry, pathOf(entry.extents[0]!.file));
         } catch (thrown) {
           this.find(thrown);
         }
       });
       return { items: entries.length, result: undefined };
     });
+  }
+
+  private compareForm(
+    { name, dtype, shape }: TensorEntry,
+    expected: { readonly dtype: string; readonly shape: readonly number[] },
+  ): void {
+    if (expected.dtype === dtype && expected.shape.join() === shape.join()) return;
+    throw recordDiffers(this.path, name, `it is ${dtype} [${shape.join(", ")}]`);
   }
 
   private async checkAgainstSource(manifest: Manifest, opened: OpenedModel): Promise<void> {
@@ -338,13 +369,7 @@ class Verification {
     { paths, storedPaths, decision }: { paths: Paths; storedPaths: Paths; decision: unknown },
   ): Promise<void> {
     if (stored === undefined) throw recordDiffers(this.path, step.name, "it is missing");
-    if (stored.dtype !== step.dtype || stored.shape.join() !== step.shape.join()) {
-      throw recordDiffers(
-        this.path,
-        step.name,
-        `it is ${stored.dtype} [${stored.shape.join(", ")}]`,
-      );
-    }
+    this.compareForm(stored, step);
     const options = { strictFinite: false, decision };
     const result = await this.pool.run({
       kind: "compare",
@@ -383,14 +408,16 @@ class Verification {
     );
   }
 
-  private async ordered(
-    entries: readonly TensorEntry[],
-    look: (entry: TensorEntry) => Promise<void>,
+  /** Looks at all items, several at once; `bytes` are those that a look holds in memory. */
+  private async ordered<Item>(
+    items: readonly Item[],
+    bytes: (item: Item) => number,
+    look: (item: Item) => Promise<void>,
   ): Promise<void> {
     await runOrdered({
-      items: entries,
-      footprint: (entry) => 3 * storedBytes(entry),
-      budget: 512 * 1024 * 1024,
+      items,
+      footprint: bytes,
+      budget: LOOK_BYTES,
       width: this.pool.threads + 1,
       start: look,
       finish: async () => undefined,
@@ -405,14 +432,17 @@ function pathsOf(model: OpenedModel): Paths {
 }
 
 /** The stored parts of a tensor, as its hash takes them. */
-function partsOf({ name, dtype, shape, extents, encoding }: TensorEntry, paths: Paths): FilePart[] {
+function partsOf(
+  { name, dtype, shape, extents, encoding }: TensorEntry,
+  pathOf: (file: string) => string,
+): FilePart[] {
   return extents.map(({ file, begin, end }, i) => {
     const packed = weightPacker().tensors[i];
     const part =
       encoding === undefined || packed === undefined
         ? { name, dtype, shape }
         : { name: name + packed.suffix, dtype: packed.dtype, shape: [(end - begin) / 8] };
-    return { path: paths[file]!, begin, end, part };
+    return { path: pathOf(file), begin, end, part };
   });
 }
 
@@ -420,96 +450,4 @@ function partsOf({ name, dtype, shape, extents, encoding }: TensorEntry, paths: 
 function locate(thrown: unknown, entry: TensorEntry, paths: Paths): SpInferError {
   const { file, begin } = entry.extents[0]!;
   return toSpInferError(thrown, { path: paths[file], tensor: entry.name, offset: begin });
-}
-
-const AGAIN = "fetch the checkpoint again, or make it anew from its source";
-
-function leadsOutside(folder: string, name: string): SpInferError {
-  return new SpInferError(
-    "E_PATH_ESCAPE",
-    `${folder}: the manifest names ${JSON.stringify(name)}`,
-    { path: folder },
-  );
-}
-
-function fileMissing(path: string): SpInferError {
-  return new SpInferError("E_MANIFEST", `${path}: the file is in the manifest and not there`, {
-    path,
-    hint: AGAIN,
-  });
-}
-
-function sizeDiffers(path: string, expected: number, found: number): SpInferError {
-  return new SpInferError("E_HASH", `${path}: ${found} bytes, not ${expected}`, {
-    path,
-    expected: `${expected} bytes`,
-    found: `${found} bytes`,
-    hint: found < expected ? "the file is cut short: fetch or copy it again" : AGAIN,
-  });
-}
-
-function hashDiffers(path: string, expected: string, found: string): SpInferError {
-  return new SpInferError("E_HASH", `${path}: the file is not what the manifest says`, {
-    path,
-    expected: `sha256 ${expected}`,
-    found: `sha256 ${found}`,
-    hint: AGAIN,
-  });
-}
-
-function tensorDiffers({ name, extents }: TensorEntry, paths: Paths): SpInferError {
-  const where = extents.map(({ begin, end }) => `bytes ${begin}..${end}`).join(" and ");
-  const path = paths[extents[0]!.file]!;
-  return new SpInferError(
-    "E_HASH",
-    `${path}: tensor "${name}" (${where}) does not match its hash`,
-    {
-      path,
-      tensor: name,
-      offset: extents[0]!.begin,
-      hint: AGAIN,
-    },
-  );
-}
-
-function recordDiffers(path: string, tensor: string, what: string): SpInferError {
-  return new SpInferError("E_MANIFEST", `${path}: tensor "${tensor}": ${what}`, {
-    path,
-    tensor,
-    hint: AGAIN,
-  });
-}
-
-function sourceDiffers(path: string, expected: string, found: string): SpInferError {
-  return new SpInferError(
-    "E_SOURCE_CHANGED",
-    `${path}: not the source that the checkpoint was made from`,
-    {
-      path,
-      expected,
-      found,
-      hint: "name the right one with --against MODEL",
-    },
-  );
-}
-
-function valuesDiffer(
-  step: TensorStep,
-  path: string,
-  count: number,
-  first: Difference,
-): SpInferError {
-  const width = step.shape.at(-1) ?? 1;
-  const place =
-    step.shape.length < 2
-      ? `${first.index}`
-      : `${Math.floor(first.index / width)}, ${first.index % width}`;
-  const what = `${count} values differ, the first at [${place}]`;
-  return new SpInferError("E_MISMATCH", `${path}: tensor "${step.name}": ${what}`, {
-    path,
-    tensor: step.name,
-    expected: first.expected,
-    found: first.found,
-    hint: AGAIN,
-  });
 }

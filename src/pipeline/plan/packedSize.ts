@@ -4,6 +4,9 @@ import type { WeightPacker } from "../../../formats/defineFormat.ts";
 import { formats } from "../../../formats/index.ts";
 import { SpInferError } from "../../core/errors.ts";
 
+/** A packed weight costs a second line in the file's header; it must save more than that. */
+export const HEADER_LINE_BYTES = 128;
+
 /** The packer of the only sparse format so far. */
 export function weightPacker(): WeightPacker {
   const { packer } = formats.get("tile-bitmap");

@@ -21,7 +21,7 @@ import {
   type TensorRole,
 } from "../../model/index.ts";
 import type { Recipe } from "../recipe/index.ts";
-import { packedBytes } from "./packedSize.ts";
+import { HEADER_LINE_BYTES, packedBytes } from "./packedSize.ts";
 import { type Choice, configurePruner, selectTensors } from "./selection.ts";
 import { planShards } from "./shards.ts";
 import type { Plan, PlanTotals, TensorStep } from "./steps.ts";
@@ -188,14 +188,17 @@ function planTensor(
       bytesOut: whole,
     };
   }
-  // without pruning nothing is known of the zeros: at most dense, and hopefully much less
+  // it stays dense when packed it would not be smaller; without pruning nothing is known of the zeros
   const bytesOut = size ?? whole;
   return {
     ...base,
     ...pruned,
     store: "auto",
     copy: false,
-    bytesOut: { most: Math.max(bytesOut.most, dense), expected: bytesOut.expected },
+    bytesOut: {
+      most: bytesOut.most + HEADER_LINE_BYTES < dense ? bytesOut.most : dense,
+      expected: bytesOut.expected,
+    },
   };
 }
 

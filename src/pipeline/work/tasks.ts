@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { formats } from "../../../formats/index.ts";
 import type { SurveyState } from "../../../pruners/definePruner.ts";
 import type { TensorEntry } from "../../core/archive.ts";
-import type { WeightDtype } from "../../core/dtype.ts";
+import { DTYPE_BITS, isDtype, type WeightDtype } from "../../core/dtype.ts";
 import { SpInferError } from "../../core/errors.ts";
 import { copyRange, hashRange, type Target, writeRange } from "../../io/copyRange.ts";
 import { readInto } from "../../io/openFile.ts";
@@ -50,7 +50,7 @@ export type Task =
       readonly paths: Paths;
       readonly state: SurveyState;
     }
-  | { readonly kind: "check"; readonly entry: TensorEntry; readonly paths: Paths }
+  | { readonly kind: "check" | "count"; readonly entry: TensorEntry; readonly paths: Paths }
   | {
       readonly kind: "compare";
       readonly step: TensorStep;
@@ -82,7 +82,8 @@ export interface TaskResults {
   readonly copy: { readonly sha256: string };
   readonly hash: { readonly sha256: string };
   readonly survey: { readonly counts: Float64Array };
-  readonly check: { readonly nonzeros: number };
+  readonly check: Record<string, never>;
+  readonly count: { readonly nonzeros: number };
   readonly compare: { readonly difference?: Difference; readonly differences: number };
 }
 
@@ -118,7 +119,10 @@ export function runTask(
     case "survey":
       return survey(task.step, task.paths, task.state, workspace);
     case "check":
-      return { nonzeros: countNonzeroBytes(decodeEntry(task.entry, task.paths)) };
+      checkEntry(task.entry, task.paths);
+      return {};
+    case "count":
+      return { nonzeros: countNonzeroElements(task.entry, decodeEntry(task.entry, task.paths)) };
     case "compare":
       return compare(task, workspace);
   }
@@ -213,14 +217,29 @@ export function decodeEntry(entry: TensorEntry, paths: Paths): Uint8Array {
   const stored = readExtents(entry, paths);
   if (entry.encoding === undefined) return stored[0]!;
   const format = formats.get(entry.encoding.format);
-  if (format.decode === undefined)
+  if (format.decode === undefined) {
     throw new SpInferError("E_INTERNAL", `${format.name} cannot decode`);
+  }
   return format.decode({ ...entry, encoding: entry.encoding }, stored).bytes;
 }
 
-function countNonzeroBytes(bytes: Uint8Array): number {
+/** Checks the stored bytes of an encoded tensor; plain ones have nothing to check. */
+function checkEntry(entry: TensorEntry, paths: Paths): void {
+  if (entry.encoding === undefined) return;
+  const format = formats.get(entry.encoding.format);
+  const check = format.check ?? format.decode;
+  check?.({ ...entry, encoding: entry.encoding }, readExtents(entry, paths));
+}
+
+/** Elements with a bit set; those of less than a byte are counted by the byte. */
+function countNonzeroElements({ dtype }: TensorEntry, bytes: Uint8Array): number {
+  const width = isDtype(dtype) ? Math.max(1, DTYPE_BITS[dtype] / 8) : 1;
   let count = 0;
-  for (let i = 0; i + 1 < bytes.length; i += 2) count += (bytes[i]! | bytes[i + 1]!) === 0 ? 0 : 1;
+  for (let at = 0; at < bytes.length; at += width) {
+    let bits = 0;
+    for (let i = 0; i < width; i++) bits |= bytes[at + i]!;
+    count += bits === 0 ? 0 : 1;
+  }
   return count;
 }
 

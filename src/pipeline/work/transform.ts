@@ -13,7 +13,7 @@ import { type HalfDtype, isHalfDtype, isWeightDtype, type WeightDtype } from "..
 import { SpInferError } from "../../core/errors.ts";
 import { castFloats, INFINITY_BITS, widenHalves } from "../../core/half.ts";
 import { transposeInto } from "../../core/transpose.ts";
-import { weightPacker } from "../plan/packedSize.ts";
+import { HEADER_LINE_BYTES, weightPacker } from "../plan/packedSize.ts";
 import { configurePruner } from "../plan/selection.ts";
 import type { TensorStep } from "../plan/steps.ts";
 import { selectKernels } from "./accelerate.ts";
@@ -46,9 +46,6 @@ export interface TransformOptions {
   /** Leave the matrix dense whatever it is planned to become. */
   readonly keepDense?: boolean;
 }
-
-/** A packed weight costs a second line in the file's header. */
-const HEADER_LINE_BYTES = 128;
 
 /** `stored`: the bytes of each of the source's extents; they are changed, and what comes out may be in them. */
 export function transformTensor(

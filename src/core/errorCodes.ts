@@ -82,7 +82,6 @@ export const ERROR_CODES = {
   E_LIMIT: code(EXIT.limit, "a resource limit is reached"),
   E_CONFIG: code(EXIT.input, "config.json is missing or not valid"),
   E_ARCH_SHAPE: code(EXIT.input, "config.json and the tensors disagree"),
-  E_ARCH_UNSUPPORTED: code(EXIT.unsupported, "the architecture is not supported"),
   E_QUANTIZED_INPUT: code(EXIT.unsupported, "the model is already quantized"),
   E_SHAPE_UNSUPPORTED: code(EXIT.unsupported, "a tensor's shape cannot be pruned"),
   E_DTYPE_UNSUPPORTED: code(EXIT.unsupported, "the dtype cannot be used for this"),

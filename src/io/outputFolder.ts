@@ -20,10 +20,9 @@ import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { SpInferError, toSpInferError } from "../core/errors.ts";
 import { isRecord } from "../core/guards.ts";
 import { syncFolder, writeFully } from "./atomicFile.ts";
+import type { IfUnfinished } from "./ifUnfinished.ts";
 import { type Journal, openJournal, readJournal } from "./journal.ts";
 import { acquireLock, type Lock } from "./lock.ts";
-
-export type IfUnfinished = "refuse" | "resume" | "restart";
 
 export interface OutputRequest {
   readonly path: string;

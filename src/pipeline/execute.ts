@@ -13,8 +13,9 @@ import { groupBy } from "../core/groupBy.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { formatBytes } from "../core/text.ts";
 import { VERSION } from "../core/version.ts";
+import type { IfUnfinished } from "../io/ifUnfinished.ts";
 import { closeFiles } from "../io/openFile.ts";
-import { checkOutput, freeBytes, type IfUnfinished, OutputFolder } from "../io/outputFolder.ts";
+import { checkOutput, freeBytes, OutputFolder } from "../io/outputFolder.ts";
 import { modelConfigText } from "./configText.ts";
 import { type OnEvent, Progress } from "./events.ts";
 import {

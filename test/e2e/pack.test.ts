@@ -71,18 +71,12 @@ describe("the packed package in an empty folder", () => {
       if (report.sparsity > 0.5) throw new SpInferError("E_MISMATCH", "too sparse");
     `;
     writeFileSync(join(folder, "use.ts"), source);
+    const options = { strict: true, noEmit: true, module: "nodenext", target: "es2023", types: [] };
+    writeFileSync(
+      join(folder, "tsconfig.json"),
+      JSON.stringify({ compilerOptions: options, files: ["use.ts"] }),
+    );
     const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
-    const options = [
-      "--strict",
-      "--noEmit",
-      "--module",
-      "nodenext",
-      "--target",
-      "es2023",
-      "--types",
-      "",
-      "use.ts",
-    ];
-    run(process.execPath, [tsc, ...options], folder);
+    run(process.execPath, [tsc, "-p", "tsconfig.json"], folder);
   });
 });

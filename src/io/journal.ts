@@ -35,7 +35,7 @@ export function readJournal(path: string): { records: unknown[]; bytes: number }
     if (end < 0) break;
     const line = content.toString("utf8", bytes, end);
     const text = line.slice(CRC_DIGITS + 1);
-    if (line.slice(0, CRC_DIGITS) !== crcOf(text)) break;
+    if (line !== `${crcOf(text)} ${text}`) break;
     records.push(JSON.parse(text));
     bytes = end + 1;
   }

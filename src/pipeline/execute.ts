@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { relative } from "node:path";
-import { elementCount, isHalfDtype } from "../core/dtype.ts";
+import { elementCount } from "../core/dtype.ts";
 import { SpInferError } from "../core/errors.ts";
 import { groupBy } from "../core/groupBy.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
@@ -16,15 +16,8 @@ import { VERSION } from "../core/version.ts";
 import type { IfUnfinished } from "../io/ifUnfinished.ts";
 import { closeFiles } from "../io/openFile.ts";
 import { checkOutput, freeBytes, OutputFolder } from "../io/outputFolder.ts";
-import { modelConfigText } from "./configText.ts";
 import { type OnEvent, Progress } from "./events.ts";
-import {
-  type FileRecord,
-  MANIFEST_FILE,
-  type Manifest,
-  type ManifestTensor,
-  writeManifest,
-} from "./manifest.ts";
+import { type FileRecord, MANIFEST_FILE, type Manifest, writeManifest } from "./manifest.ts";
 import {
   checkStamps,
   type OpenedModel,
@@ -32,10 +25,10 @@ import {
   openModel,
   stampSources,
 } from "./openModel.ts";
-import { weightPacker } from "./plan/packedSize.ts";
+import { configOf, indexOf, manifestOf, recordedRecipe } from "./outputRecords.ts";
 import { makePlan, memoryBudget } from "./plan/plan.ts";
-import type { Plan, TensorStep } from "./plan/steps.ts";
-import { type Recipe, recipeToYaml } from "./recipe/index.ts";
+import type { Plan } from "./plan/steps.ts";
+import type { Recipe } from "./recipe/index.ts";
 import { SourceHashes } from "./sourceHashes.ts";
 import { runSurveys } from "./survey.ts";
 import { createPool, type Pool } from "./work/pool.ts";
@@ -150,7 +143,17 @@ class Run {
       const files = await this.finishFiles(output, shards);
       const source = await sources.all();
       checkStamps(model, stamps);
-      const manifest = this.manifestOf(shards, files, source);
+      const manifest = manifestOf({
+        plan,
+        recipe: this.recipe,
+        source: {
+          model: sourceName(model, this.outputPath),
+          format: model.archive.format,
+          files: source,
+        },
+        files,
+        shards,
+      });
       const bytes = writeManifest(manifest);
       await output.writeFile(MANIFEST_FILE, bytes);
       await pool.close();
@@ -219,9 +222,9 @@ class Run {
     for (const { name, content } of archive.sideFiles) {
       small.set(name, content.from === "bytes" ? content.bytes : await readWhole(this.model, name));
     }
-    const config = this.configText(shards);
+    const config = configOf(archive, this.plan, shards);
     if (config !== undefined) small.set("config.json", new TextEncoder().encode(config));
-    small.set("recipe.yaml", new TextEncoder().encode(recipeToYaml(this.recordedRecipe())));
+    small.set("recipe.yaml", new TextEncoder().encode(recordedRecipe(this.recipe)));
     if (shards.length > 1) small.set("model.safetensors.index.json", indexOf(shards));
     for (const [name, bytes] of small) await output.writeFile(name, bytes);
     const tensorFiles = shards.map(({ file, bytes, sha256 }) => ({ path: file, bytes, sha256 }));
@@ -231,57 +234,6 @@ class Run {
       sha256: createHash("sha256").update(bytes).digest("hex"),
     }));
     return [...tensorFiles, ...smallFiles].sort((a, b) => (a.path < b.path ? -1 : 1));
-  }
-
-  /** What was asked for, without the places where it was done. */
-  private recordedRecipe(): Recipe {
-    const { model: _, output: __, ...rest } = this.recipe;
-    return rest;
-  }
-
-  private configText(shards: readonly WrittenShard[]): string | undefined {
-    const { archive } = this.model;
-    if (archive.config === undefined && this.plan.to === "dense") return undefined;
-    const packed = shards.flatMap(({ records }) => records).filter(({ kind }) => kind === "packed");
-    const { dtype, to } = this.plan;
-    if (to === "dense" || !isHalfDtype(dtype)) return modelConfigText(archive, dtype, undefined);
-    const packedNames = new Set(packed.map(({ tensor }) => tensor));
-    const kept = this.plan.steps.filter(
-      ({ name, matrix, role }) => matrix !== undefined && role !== "norm" && !packedNames.has(name),
-    );
-    const quantization = weightPacker().describe({
-      dtype,
-      sparsity: sparsityOf(packed),
-      keptModules: kept.map(({ name }) => name.replace(/\.weight$/, "")),
-      version: VERSION,
-    });
-    return modelConfigText(archive, dtype, quantization);
-  }
-
-  private manifestOf(
-    shards: readonly WrittenShard[],
-    files: readonly FileRecord[],
-    sourceFiles: readonly FileRecord[],
-  ): Omit<Manifest, "manifest_sha256"> {
-    const { model, plan } = this;
-    const steps = new Map(plan.steps.map((step) => [step.name, step]));
-    const records = shards.flatMap((shard) => shard.records);
-    const tensors = records.map(
-      (record) => [record.tensor, tensorOf(record, steps.get(record.tensor)!)] as const,
-    );
-    return {
-      schema: "spinfer.manifest/1",
-      created_by: { name: "spinfer", version: VERSION },
-      format: plan.to,
-      source: {
-        model: sourceName(model, this.outputPath),
-        format: model.archive.format,
-        files: [...sourceFiles],
-      },
-      recipe: recipeToYaml(this.recordedRecipe()),
-      files: [...files],
-      tensors: Object.fromEntries(tensors.sort(([a], [b]) => (a < b ? -1 : 1))),
-    };
   }
 
   private report(
@@ -372,18 +324,6 @@ async function readWhole(model: OpenedModel, name: string): Promise<Uint8Array> 
   return await source.read(0, source.size);
 }
 
-function indexOf(shards: readonly WrittenShard[]): Uint8Array {
-  const placed = shards.flatMap(({ file, records }) =>
-    records.flatMap((record) => record.placed.map((part) => ({ file, ...part }))),
-  );
-  const total = placed.reduce((sum, { begin, end }) => sum + end - begin, 0);
-  const map = placed
-    .map(({ name, file }) => [name, file] as const)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  const index = { metadata: { total_size: total }, weight_map: Object.fromEntries(map) };
-  return new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`);
-}
-
 /** The folder or file that is read. */
 function inputPath({ location: { folder, file } }: OpenedModel): string {
   return file === undefined ? folder : `${folder}/${file}`;
@@ -392,32 +332,4 @@ function inputPath({ location: { folder, file } }: OpenedModel): string {
 function sourceName(model: OpenedModel, output: string): string {
   const { cached } = model.location;
   return cached ?? relative(output, inputPath(model)).replaceAll("\\", "/");
-}
-
-function tensorOf(record: TensorRecord, step: TensorStep): ManifestTensor {
-  const { facts, kind, placed, sha256, file, reason = step.reason } = record;
-  const pruned = step.prune as ManifestTensor["pruned"];
-  return {
-    shape: [...step.shape],
-    dtype: step.dtype,
-    stored: kind === "packed" ? "tile-bitmap" : "dense",
-    file,
-    bytes: placed.reduce((sum, { begin, end }) => sum + end - begin, 0),
-    sha256,
-    ...(facts === undefined || step.matrix === undefined
-      ? {}
-      : { nnz: facts.nonzeros, sparsity: Number((1 - facts.nonzeros / facts.values).toFixed(6)) }),
-    ...(facts?.maxChunkNonzeros === undefined ? {} : { max_chunk_nnz: facts.maxChunkNonzeros }),
-    ...(facts === undefined || facts.nonfinite === 0 ? {} : { nonfinite: facts.nonfinite }),
-    ...(facts === undefined || facts.overflowed === 0 ? {} : { overflowed: facts.overflowed }),
-    ...(facts === undefined || facts.underflowed === 0 ? {} : { underflowed: facts.underflowed }),
-    ...(pruned === undefined ? {} : { pruned }),
-    ...(reason === undefined ? {} : { reason }),
-  };
-}
-
-function sparsityOf(records: readonly TensorRecord[]): number {
-  const values = records.reduce((sum, { facts }) => sum + (facts?.values ?? 0), 0);
-  const nonzeros = records.reduce((sum, { facts }) => sum + (facts?.nonzeros ?? 0), 0);
-  return values === 0 ? 0 : 1 - nonzeros / values;
 }

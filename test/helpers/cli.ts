@@ -1,6 +1,5 @@
 /** Runs the built command line as its users do, in a process of its own. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -101,8 +100,4 @@ export function works(program: string, args: readonly string[]): boolean {
 export function skipUnless(condition: boolean, reason: string): boolean {
   if (!condition) process.stderr.write(`skipped: ${reason}\n`);
   return !condition;
-}
-
-export function isBuilt(): boolean {
-  return existsSync(MAIN);
 }

@@ -533,6 +533,36 @@ describe("a model that is one file", () => {
   });
 });
 
+describe("a cancelled run", () => {
+  test("WR-03 goes on where it was: what was finished is not done again", async () => {
+    const { output: undisturbed } = await runOn(llama(), pruneRecipe());
+    const expected = folderHashes(undisturbed);
+    for (const after of [1, 6, 15, 21]) {
+      const folder = temporaryFolder();
+      const model = writeModel(join(folder, "model"), llama());
+      const output = join(folder, "out");
+      const controller = new AbortController();
+      let finished = 0;
+      const error = await refusal(() =>
+        executeRecipe(model, output, pruneRecipe(), {
+          signal: controller.signal,
+          onEvent: (event) => {
+            if (event.type !== "item" || event.phase !== "prune") return;
+            finished++;
+            if (finished === after) controller.abort();
+          },
+        }),
+      );
+      expect(error).toMatchObject({ code: "E_CANCELLED", exit: 130 });
+      expect(existsSync(output)).toBe(false);
+      const report = await executeRecipe(model, output, pruneRecipe(), { unfinished: "resume" });
+      expect(report.resumedTensors).toBe(finished);
+      expect(folderHashes(output)).toEqual(expected);
+      expect(leftovers(output)).toEqual([]);
+    }
+  });
+});
+
 describe("WR-18 determinism", () => {
   test("two runs and other shard orders give the same bytes", async () => {
     const recipe = pruneRecipe();

@@ -10,7 +10,7 @@ import { cli, cliJson, exitOf, startCli } from "../helpers/cli.ts";
 import { fileFolder, folderHashes, leftovers, llama, writeModel } from "../helpers/models.ts";
 import { createRandom, type Random } from "../helpers/random.ts";
 
-const KILLS = Number(process.env["SPINFER_KILLS"] ?? 25);
+const KILLS = Number(process.env["SPINFER_KILLS"] ?? 20);
 const SEED = Number(process.env["SPINFER_SEED"] ?? 1);
 const THREADS = 2;
 const OPTIONS = ["--threads", String(THREADS), "--verify", "none", "--progress", "none"];

@@ -22,13 +22,13 @@ interface Call {
 }
 
 const CALLS: readonly Call[] = [
-  { name: "data writes", calls: "pwrite64", stride: 7 },
-  { name: "journal writes", calls: "write", on: ".spinfer-journal", stride: 5 },
-  { name: "syncs", calls: "fsync", stride: 2 },
+  { name: "data writes", calls: "pwrite64", stride: 9 },
+  { name: "journal writes", calls: "write", on: ".spinfer-journal", stride: 6 },
+  { name: "syncs", calls: "fsync", stride: 4 },
   { name: "renames", calls: "rename", stride: 1 },
   { name: "truncation", calls: "ftruncate", stride: 1 },
   { name: "folders", calls: "mkdir", stride: 1 },
-  { name: "removals", calls: "unlink,rmdir", stride: 2 },
+  { name: "removals", calls: "unlink,rmdir", stride: 3 },
 ];
 
 describe.skipIf(skipped)("WR-02 SIGKILL at a system call", () => {

@@ -2,10 +2,11 @@
  * The contract of a pruner: a value in the list of ./index.ts. Pure: weights and statistics in,
  * pruned weights out; reading, statistics and writing are the pipeline's work.
  */
-import { z } from "zod";
+
 import type { WeightDtype } from "../src/core/dtype.ts";
 import { SpInferError } from "../src/core/errors.ts";
 import { nearest } from "../src/core/text.ts";
+import { type Infer, type ZodObject, type ZodRawShape, z } from "../src/core/zod.ts";
 import type { Pattern } from "./pattern.ts";
 import type { SelectKernels, WeightBits } from "./select.ts";
 
@@ -95,19 +96,19 @@ export interface Pruner {
   configure(amount: Amount, options: Readonly<Record<string, unknown>>): ConfiguredPruner;
 }
 
-interface PrunerSpec<Shape extends z.ZodRawShape> {
+interface PrunerSpec<Shape extends ZodRawShape> {
   readonly name: string;
   readonly summary: string;
   readonly needs: readonly StatName[];
   readonly options: Shape;
   configure(
     amount: Amount,
-    options: z.infer<z.ZodObject<Shape>>,
+    options: Infer<ZodObject<Shape>>,
   ): Pick<ConfiguredPruner, "expectNonzeros" | "prune" | "survey">;
 }
 
 /** Seals the options' type, so that lists of pruners need not know it. */
-export function definePruner<Shape extends z.ZodRawShape>(spec: PrunerSpec<Shape>): Pruner {
+export function definePruner<Shape extends ZodRawShape>(spec: PrunerSpec<Shape>): Pruner {
   const schema = z.strictObject(spec.options);
   const optionNames = Object.keys(spec.options);
   return {
@@ -133,7 +134,7 @@ export function definePruner<Shape extends z.ZodRawShape>(spec: PrunerSpec<Shape
           `method ${spec.name}, option ${option}: ${issue.message}`,
         );
       }
-      const options = parsed.data as z.infer<z.ZodObject<Shape>>;
+      const options = parsed.data as Infer<ZodObject<Shape>>;
       return {
         name: spec.name,
         options: options as Readonly<Record<string, unknown>>,

@@ -6,8 +6,9 @@
  * The count is exact and equal magnitudes go lowest index first, unlike reference code that drops
  * everything up to a threshold value and so a few weights too many.
  */
-import { z } from "zod";
+
 import { SpInferError } from "../src/core/errors.ts";
+import { z } from "../src/core/zod.ts";
 import { definePruner, type Pruner } from "./definePruner.ts";
 import { modelSurvey } from "./modelSurvey.ts";
 import { dropCount, exactly, keptByPattern } from "./pattern.ts";

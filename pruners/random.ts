@@ -3,8 +3,9 @@
  * Each weight's key is a hash of seed, tensor name and index, so that the mask of a tensor does not
  * depend on the others, on threads or on order.
  */
-import { z } from "zod";
+
 import { INFINITY_BITS } from "../src/core/half.ts";
+import { z } from "../src/core/zod.ts";
 import { definePruner, type Pruner } from "./definePruner.ts";
 import { dropCount, exactly, keptByPattern } from "./pattern.ts";
 import { keyMask, lowestThreshold, type WeightBits } from "./select.ts";

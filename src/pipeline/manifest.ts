@@ -4,8 +4,8 @@
  * field is its own SHA-256, taken with that field's digits replaced by zeros.
  */
 import { createHash } from "node:crypto";
-import { z } from "zod";
 import { SpInferError } from "../core/errors.ts";
+import { type Infer, z } from "../core/zod.ts";
 
 export const MANIFEST_FILE = "spinfer_manifest.json";
 export const MANIFEST_SCHEMA = "spinfer.manifest/1";
@@ -57,9 +57,9 @@ export const manifestSchema = z.strictObject({
   manifest_sha256: sha256,
 });
 
-export type Manifest = z.infer<typeof manifestSchema>;
-export type ManifestTensor = z.infer<typeof tensorRecord>;
-export type FileRecord = z.infer<typeof fileRecord>;
+export type Manifest = Infer<typeof manifestSchema>;
+export type ManifestTensor = Infer<typeof tensorRecord>;
+export type FileRecord = Infer<typeof fileRecord>;
 
 const BLANK = "0".repeat(64);
 const SELF = /"manifest_sha256": "([0-9a-f]{64})"\n\}\n$/;

@@ -217,8 +217,8 @@ describe.skipIf(noPrlimit)("PA-06 descriptors", () => {
     const folder = temporaryFolder();
     const shape = { layers: 100, hidden: 32, inner: 48 };
     const model = writeModel(join(folder, "model"), { ...llama(shape), shardBytes: 4000 });
-    // the work takes a few dozen; each thread that starts opens zod's 64 languages at once
-    const under = ["prlimit", "--nofile=256"];
+    // the work takes a few dozen; each thread that starts opens our own modules at once
+    const under = ["prlimit", "--nofile=192"];
     const output = join(folder, "out");
     const way = ["--max-shard-size", "5kB", "--verify", "full", "--threads", "2"];
     const result = cliJson(["prune", model, "-o", output, ...way], { under });

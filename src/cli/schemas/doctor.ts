@@ -1,5 +1,5 @@
 /** The JSON result of `doctor`. */
-import { z } from "zod";
+import { type Infer, z } from "../../core/zod.ts";
 import { bytes, count, milliseconds } from "./parts.ts";
 
 export const doctorResultSchema = z.strictObject({
@@ -30,4 +30,4 @@ export const doctorResultSchema = z.strictObject({
     .nullable(),
 });
 
-export type DoctorResult = z.infer<typeof doctorResultSchema>;
+export type DoctorResult = Infer<typeof doctorResultSchema>;

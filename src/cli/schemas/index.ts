@@ -3,7 +3,7 @@
  * are made from them by scripts/makeSchemas.mjs; what is printed is tested against both. A shape
  * only ever gains fields; anything else raises the number in its name.
  */
-import { z } from "zod";
+import { type ZodType, z } from "../../core/zod.ts";
 import { doctorResultSchema } from "./doctor.ts";
 import { inspectResultSchema } from "./inspect.ts";
 import { bytes, count, errorSchema, milliseconds, warningSchema } from "./parts.ts";
@@ -38,7 +38,7 @@ export const RESULTS = {
   completion: completionSchema,
 } as const;
 
-const envelope = (command: string, result: z.ZodType) =>
+const envelope = (command: string, result: ZodType) =>
   z.strictObject({
     schema: z.literal("spinfer.result/1"),
     command: z.literal(command),

@@ -1,5 +1,5 @@
 /** The JSON result of `inspect`. */
-import { z } from "zod";
+import { type Infer, z } from "../../core/zod.ts";
 import { bytes, count, fraction, sha256 } from "./parts.ts";
 
 const group = z.strictObject({
@@ -39,4 +39,4 @@ export const inspectResultSchema = z.strictObject({
   ),
 });
 
-export type InspectResult = z.infer<typeof inspectResultSchema>;
+export type InspectResult = Infer<typeof inspectResultSchema>;

@@ -1,6 +1,7 @@
 /** Parts that several JSON shapes share. */
-import { z } from "zod";
+
 import { ERROR_CODES, type ErrorCode } from "../../core/errorCodes.ts";
+import { z } from "../../core/zod.ts";
 
 export const count = z.int().min(0);
 export const bytes = z.int().min(0);

@@ -1,5 +1,5 @@
 /** The JSON result of `plan` and of --dry-run. */
-import { z } from "zod";
+import { type Infer, z } from "../../core/zod.ts";
 import { bytes, count, fraction } from "./parts.ts";
 
 export const planResultSchema = z.strictObject({
@@ -45,4 +45,4 @@ export const planResultSchema = z.strictObject({
   ),
 });
 
-export type PlanResult = z.infer<typeof planResultSchema>;
+export type PlanResult = Infer<typeof planResultSchema>;

@@ -1,5 +1,5 @@
 /** The JSON result of `prune`, `convert` and `run`. */
-import { z } from "zod";
+import { type Infer, z } from "../../core/zod.ts";
 import { bytes, count, fraction, milliseconds, sha256 } from "./parts.ts";
 import { verifyResultSchema } from "./verify.ts";
 
@@ -22,4 +22,4 @@ export const runResultSchema = z.strictObject({
   verified: verifyResultSchema.nullable().describe("null with --verify none"),
 });
 
-export type RunResult = z.infer<typeof runResultSchema>;
+export type RunResult = Infer<typeof runResultSchema>;

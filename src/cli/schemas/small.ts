@@ -1,5 +1,5 @@
 /** The JSON results of the small commands: recipe, help, version, completion. */
-import { z } from "zod";
+import { z } from "../../core/zod.ts";
 import { count } from "./parts.ts";
 
 export const recipeInitSchema = z.strictObject({

@@ -1,5 +1,5 @@
 /** The JSON result of `verify`. */
-import { z } from "zod";
+import { type Infer, z } from "../../core/zod.ts";
 import { bytes, count, errorSchema, milliseconds } from "./parts.ts";
 
 export const verifyResultSchema = z.strictObject({
@@ -19,4 +19,4 @@ export const verifyResultSchema = z.strictObject({
   elapsed_ms: milliseconds,
 });
 
-export type VerifyResult = z.infer<typeof verifyResultSchema>;
+export type VerifyResult = Infer<typeof verifyResultSchema>;

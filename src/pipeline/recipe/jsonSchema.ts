@@ -1,5 +1,5 @@
 /** The JSON Schema of recipes, for editors. Published as recipe.schema.json beside this file. */
-import { z } from "zod";
+import { z } from "../../core/zod.ts";
 import { recipeFile } from "./schema.ts";
 
 export function recipeJsonSchema(): Record<string, unknown> {

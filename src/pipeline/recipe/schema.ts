@@ -3,9 +3,10 @@
  * what the pipeline sees, with every default filled in. The published JSON Schema is made from
  * `recipeFile` (scripts/makeSchemas.ts).
  */
-import { z } from "zod";
+
 import type { WeightDtype } from "../../core/dtype.ts";
 import { parseBytes } from "../../core/text.ts";
+import { type Infer, z } from "../../core/zod.ts";
 
 export const RECIPE_VERSION = 1;
 export const SCOPES = ["matrix", "row", "model"] as const;
@@ -167,7 +168,7 @@ export const recipeFile = z.strictObject({
   convert: convert.optional(),
 });
 
-export type RecipeFile = z.infer<typeof recipeFile>;
+export type RecipeFile = Infer<typeof recipeFile>;
 
 /** The keys of each part; "" is the top level. */
 export const RECIPE_KEYS: Readonly<

@@ -213,7 +213,7 @@ describe("many parts", () => {
 const noPrlimit = skipUnless(works("prlimit", ["--version"]), "limits on descriptors need prlimit");
 
 describe.skipIf(noPrlimit)("PA-06 descriptors", () => {
-  test("256 are enough for 300 shards, in and out", () => {
+  test("192 are enough for 300 shards, in and out", () => {
     const folder = temporaryFolder();
     const shape = { layers: 100, hidden: 32, inner: 48 };
     const model = writeModel(join(folder, "model"), { ...llama(shape), shardBytes: 4000 });

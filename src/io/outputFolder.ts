@@ -68,6 +68,9 @@ function checkPlace({ path, inputs }: Pick<OutputRequest, "path" | "inputs">): v
   });
 }
 
+/** Only what a run has made is replaced by another. */
+const OUTPUT_MARK = "spinfer_manifest.json";
+
 function checkAbsent(path: string, force: boolean): void {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
@@ -77,7 +80,17 @@ function checkAbsent(path: string, force: boolean): void {
       expected: "a folder that does not exist yet",
     });
   }
-  if (readdirSync(path).length === 0 || force) return;
+  const names = readdirSync(path);
+  if (names.length === 0) return;
+  if (force) {
+    if (names.includes(OUTPUT_MARK)) return;
+    throw new SpInferError("E_OUTPUT_EXISTS", `${path}: the folder is no output of SpInfer`, {
+      path,
+      found: names.length > 3 ? `${names.slice(0, 3).join(", ")}, …` : names.join(", "),
+      expected: `a folder with ${OUTPUT_MARK}, which --force may replace`,
+      hint: "choose another output, or delete the folder yourself",
+    });
+  }
   throw new SpInferError("E_OUTPUT_EXISTS", `${path}: the folder exists and is not empty`, {
     path,
     hint: "choose another output, or replace it with --force (it is swapped when the new one is complete)",
@@ -253,12 +266,15 @@ export class OutputFolder {
     }
   }
 
-  /** Leaves the unfinished output as it is, to be resumed; where nothing is finished, nothing stays. */
-  suspend(): void {
+  /**
+   * Leaves the unfinished output as it is, to be resumed. Nothing stays where nothing is finished
+   * or where a second try could only fail in the same way.
+   */
+  suspend(resumable: boolean): void {
     if (this.closed) return;
     this.closed = true;
     this.journal.close();
-    if (!this.resumes && !this.recorded) this.discard();
+    if (!resumable || !(this.resumes || this.recorded)) this.discard();
     this.lock.release();
   }
 

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { relative } from "node:path";
 import { elementCount } from "../core/dtype.ts";
-import { SpInferError } from "../core/errors.ts";
+import { SpInferError, toSpInferError } from "../core/errors.ts";
 import { groupBy } from "../core/groupBy.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { formatBytes } from "../core/text.ts";
@@ -134,7 +134,7 @@ class Run {
     });
     const pool = createPool(plan.threads, {
       signal: options.signal,
-      bufferBytes: memoryBudget(plan.steps, plan.threads),
+      bufferBytes: idleBytes(plan),
     });
     try {
       if (options.skipSpaceCheck !== true) checkSpace(output, plan);
@@ -162,7 +162,7 @@ class Run {
       return this.report(output, manifest, createHash("sha256").update(bytes).digest("hex"));
     } catch (error) {
       await pool.close(); // no thread may write into what another run can take from here on
-      output.suspend();
+      output.suspend(RESUMABLE.has(toSpInferError(error).code));
       throw error;
     } finally {
       closeFiles();
@@ -300,6 +300,23 @@ function fingerprint(plan: Plan, recipe: Recipe, stamps: unknown): string {
   const shards = plan.shards.map(({ file, headerBytes }) => [file, headerBytes]);
   const text = JSON.stringify([VERSION, asked, stamps, steps, shards]);
   return createHash("sha256").update(text).digest("hex");
+}
+
+/** Failures of the surroundings; what is wrong with the input is as wrong the next time. */
+const RESUMABLE: ReadonlySet<string> = new Set([
+  "E_CANCELLED",
+  "E_INTERNAL",
+  "E_IO",
+  "E_MEMORY",
+  "E_NO_SPACE",
+  "E_PATH",
+  "E_WORKER",
+]);
+
+/** Memory that buffers may hold between tasks; decoding needs its own, and they must leave it room. */
+function idleBytes({ steps, threads }: Plan): number {
+  const budget = memoryBudget(steps, threads);
+  return steps.some(({ source }) => source.encoding !== undefined) ? budget / 8 : budget;
 }
 
 function checkSpace(output: OutputFolder, plan: Plan): void {

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { SpInferError } from "../core/errors.ts";
+import { isRecord } from "../core/guards.ts";
 import { type Infer, z } from "../core/zod.ts";
 
 export const MANIFEST_FILE = "spinfer_manifest.json";
@@ -88,8 +89,20 @@ export function readManifest(bytes: Uint8Array, path: string): Manifest {
     throw damaged("it does not match its own hash");
   }
   try {
-    return manifestSchema.parse(JSON.parse(text));
+    const raw = JSON.parse(text);
+    const manifest = manifestSchema.parse({ ...raw, tensors: {} });
+    return { ...manifest, tensors: readTensors(raw.tensors) };
   } catch (cause) {
     throw damaged("it is not a manifest of this version", cause);
   }
+}
+
+/** By name; without a prototype, since a tensor may be called __proto__ or constructor. */
+function readTensors(raw: unknown): Record<string, ManifestTensor> {
+  const tensors: Record<string, ManifestTensor> = Object.create(null);
+  if (!isRecord(raw)) throw new TypeError("tensors is no object");
+  for (const [name, record] of Object.entries(raw)) {
+    tensors[name] = tensorRecord.parse(record);
+  }
+  return tensors;
 }

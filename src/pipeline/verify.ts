@@ -299,28 +299,49 @@ class Verification {
 
   private async checkAgainstSource(manifest: Manifest, opened: OpenedModel): Promise<void> {
     const source = await this.openSource(manifest);
-    await this.check("source files", async () => {
-      for (const { path: name, bytes, sha256 } of manifest.source.files) {
-        const path = source.pathOf(name);
-        try {
-          const size = fileSize(path);
-          if (size !== bytes) throw sourceDiffers(path, `${bytes} bytes`, `${size} bytes`);
-          const hashed = await this.pool.run({
-            kind: "hash",
-            parts: [{ path, begin: 0, end: size }],
-          });
-          if (hashed.sha256 !== sha256)
-            throw sourceDiffers(path, `sha256 ${sha256}`, `sha256 ${hashed.sha256}`);
-        } catch (thrown) {
-          this.find(thrown);
-        }
-      }
-      return { items: manifest.source.files.length, result: undefined };
-    });
+    if (!(await this.checkSource(manifest, source))) return;
     await this.check("recomputed weights", async () => ({
       items: opened.archive.entries.length,
       result: await this.recompute(manifest, opened, source),
     }));
+  }
+
+  /**
+   * Whether it makes sense to compare with this source. One that was named and has other files
+   * than the recorded one (an equal model in another format) is compared by its values alone.
+   */
+  private async checkSource(
+    { source: { files } }: Manifest,
+    source: OpenedModel,
+  ): Promise<boolean> {
+    const recorded = files.map(({ path }) => path).join();
+    const present = source.archive.tensorFiles.map(({ name }) => name).join();
+    if (this.options.against !== undefined && recorded !== present) {
+      const detail = "not the recorded files; compared by value";
+      this.checks.push({ name: "source files", status: "skipped", items: 0, detail });
+      return true;
+    }
+    const before = this.findings.length;
+    await this.check("source files", async () => {
+      for (const record of files) {
+        try {
+          await this.checkSourceFile(source.pathOf(record.path), record);
+        } catch (thrown) {
+          this.find(thrown);
+        }
+      }
+      return { items: files.length, result: undefined };
+    });
+    return this.findings.length === before;
+  }
+
+  private async checkSourceFile(path: string, { bytes, sha256 }: FileRecord): Promise<void> {
+    const size = fileSize(path);
+    if (size !== bytes) throw sourceDiffers(path, `${bytes} bytes`, `${size} bytes`);
+    const hashed = await this.pool.run({ kind: "hash", parts: [{ path, begin: 0, end: size }] });
+    if (hashed.sha256 !== sha256) {
+      throw sourceDiffers(path, `sha256 ${sha256}`, `sha256 ${hashed.sha256}`);
+    }
   }
 
   private async recompute(

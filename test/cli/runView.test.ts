@@ -55,7 +55,7 @@ describe("what a run says at its end", () => {
     [
       "weights with too few zeros",
       { packed: 0, bytesOut: 6_300_152 },
-      "the bitmaps take what the zeros free; prune more, or keep it --to dense",
+      "no weight was packed; `spinfer plan` with the same options says why for each",
     ],
     [
       "dense files",

@@ -261,7 +261,7 @@ describe("an output that is in the way", () => {
   test("stays as it is when the run that was to replace it fails", () => {
     const output = join(temporaryFolder(), "out");
     mkdirSync(output);
-    writeFileSync(join(output, "precious"), "data");
+    writeFileSync(join(output, "spinfer_manifest.json"), "data");
     if (noStrace) return;
     const under = [
       "strace",
@@ -275,6 +275,6 @@ describe("an output that is in the way", () => {
       "inject=fsync:error=EIO:when=2+",
     ];
     expect(cliError([...PRUNE, "-o", output, "--force"], { under }).code).toBe("E_IO");
-    expect(readdirSync(output)).toEqual(["precious"]);
+    expect(readdirSync(output)).toEqual(["spinfer_manifest.json"]);
   });
 });

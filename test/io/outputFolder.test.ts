@@ -44,14 +44,14 @@ describe("an output folder", () => {
     const first = OutputFolder.open(request(path));
     await first.writeFile("a", bytes("A"));
     first.record({ done: "a" });
-    first.suspend();
+    first.suspend(true);
     expect((await refusal(() => OutputFolder.open(request(path)))).code).toBe("E_PARTIAL_EXISTS");
     const other = request(path, { unfinished: "resume", fingerprint: "other" });
     expect((await refusal(() => OutputFolder.open(other))).code).toBe("E_RESUME_MISMATCH");
     const second = OutputFolder.open(request(path, { unfinished: "resume" }));
     expect(second.finished).toEqual([{ done: "a" }]);
     second.record({ done: "b" });
-    second.suspend();
+    second.suspend(true);
     const third = OutputFolder.open(request(path, { unfinished: "resume" }));
     expect(third.finished).toEqual([{ done: "a" }, { done: "b" }]);
     await third.publish(["a"]);
@@ -60,20 +60,20 @@ describe("an output folder", () => {
 
   test("leaves nothing when a run ends before it finished anything", () => {
     const path = join(temporaryFolder(), "out");
-    OutputFolder.open(request(path)).suspend();
+    OutputFolder.open(request(path)).suspend(true);
     expect(leftovers(path)).toEqual([]);
   });
 
   test("that was killed between its two renames comes back, then is replaced", async () => {
     const path = join(temporaryFolder(), "out");
     mkdirSync(path);
-    writeFileSync(join(path, "old"), "");
+    writeFileSync(join(path, "spinfer_manifest.json"), "");
     const first = OutputFolder.open(request(path, { force: true }));
     first.record({});
-    first.suspend();
+    first.suspend(true);
     renameSync(path, `${path}.spinfer-old`);
     const second = OutputFolder.open(request(path, { force: true, unfinished: "resume" }));
-    expect(readdirSync(path)).toEqual(["old"]);
+    expect(readdirSync(path)).toEqual(["spinfer_manifest.json"]);
     await second.publish([]);
     expect(readdirSync(path)).toEqual([]);
     expect(leftovers(path)).toEqual([]);

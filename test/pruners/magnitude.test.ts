@@ -3,7 +3,7 @@ import type { WeightMatrix } from "../../pruners/definePruner.ts";
 import { magnitude } from "../../pruners/magnitude.ts";
 import { dropCount, type Pattern, UNSTRUCTURED } from "../../pruners/pattern.ts";
 import { WEIGHT_DTYPES } from "../../src/core/dtype.ts";
-import { pruneAll, prunerContract } from "../contract/prunerContract.ts";
+import { pruneAll } from "../contract/prunerContract.ts";
 import { describePython, runPython } from "../helpers/python.ts";
 import { createRandom } from "../helpers/random.ts";
 import { allSelects, wasmSelect } from "./kernels.ts";
@@ -17,16 +17,6 @@ import {
   sortAndDrop,
   span,
 } from "./weights.ts";
-
-prunerContract(magnitude, [
-  { label: "of each matrix", options: { scope: "matrix" }, rowLocal: false },
-  { label: "of each row", options: { scope: "row" }, rowLocal: true },
-  { label: "of the model", options: { scope: "model" }, rowLocal: false },
-  { label: "2:4", options: {}, pattern: [2, 4], rowLocal: true },
-  { label: "4:8", options: {}, pattern: [4, 8], rowLocal: true },
-  { label: "3:7", options: {}, pattern: [3, 7], rowLocal: true },
-  { label: "31:32", options: {}, pattern: [31, 32], rowLocal: true },
-]);
 
 const unstructured = (sparsity: number, scope: string) =>
   magnitude.configure({ sparsity, pattern: UNSTRUCTURED }, { scope });

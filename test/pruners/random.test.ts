@@ -2,15 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { WeightMatrix } from "../../pruners/definePruner.ts";
 import { UNSTRUCTURED } from "../../pruners/pattern.ts";
 import { random } from "../../pruners/random.ts";
-import { pruneAll, prunerContract } from "../contract/prunerContract.ts";
+import { pruneAll } from "../contract/prunerContract.ts";
 import { countKept, expectSameBits } from "./weights.ts";
-
-prunerContract(random, [
-  { label: "of each matrix", options: {}, rowLocal: false },
-  { label: "of each row, seeded", options: { scope: "row", seed: 7 }, rowLocal: false },
-  { label: "2:4", options: {}, pattern: [2, 4], rowLocal: false },
-  { label: "5:9", options: { seed: 2 ** 32 - 1 }, pattern: [5, 9], rowLocal: false },
-]);
 
 const [ROWS, COLS] = [256, 512];
 

@@ -114,7 +114,7 @@ function notSmaller({ report, pruned }: RunFacts): Line[] {
     dense: "dense files store zeros too; --to tile-bitmap leaves them out",
     // a packed tensor is smaller than a dense one of 16 bits, so the source had less than that
     packed: "the source stores its weights in fewer bits than the 16 of the output",
-    unpacked: "the bitmaps take what the zeros free; prune more, or keep it --to dense",
+    unpacked: "no weight was packed; `spinfer plan` with the same options says why for each",
   };
   let which: keyof typeof why = packed > 0 ? "packed" : "unpacked";
   if (format === "dense") which = "dense";

@@ -66,7 +66,8 @@ export function makePlan(archive: Archive, recipe: Recipe, options: PlanOptions)
     threads,
     warnings: [
       ...archive.warnings,
-      ...dtypeWarnings(archive, dtype),
+      ...dtypeWarnings(steps),
+      ...expertWarnings(steps, roles),
       ...packingWarnings(recipe, dtype),
     ],
   };
@@ -111,14 +112,20 @@ function outputDtype(archive: Archive, roles: readonly TensorRole[], recipe: Rec
   return half ?? "F16";
 }
 
-function dtypeWarnings(archive: Archive, dtype: WeightDtype): string[] {
-  const from = [...new Set(archive.entries.map((entry) => entry.dtype))].filter(
-    (name) =>
-      isWeightDtype(name) &&
-      name !== dtype &&
-      !(isHalfDtype(dtype) && name === "F32" && hasHalves(archive)),
-  );
-  return from.map((name) => `${name} weights become ${dtype}`);
+function dtypeWarnings(steps: readonly TensorStep[]): string[] {
+  const changed = steps.filter(({ source, dtype }) => source.dtype !== dtype);
+  return [
+    ...new Set(changed.map(({ source, dtype }) => `${source.dtype} weights become ${dtype}`)),
+  ];
+}
+
+/** Stacked experts whose output axis nothing proves are left alone, which a user should know. */
+function expertWarnings(steps: readonly TensorStep[], roles: readonly TensorRole[]): string[] {
+  const left = steps.filter((_, i) => roles[i]!.role === "other" && roles[i]!.experts3d);
+  if (left.length === 0) return [];
+  return [
+    `${left.length} tensors of stacked experts stay as they are, such as ${left[0]!.name}: neither config.json nor shapes tell which axis is the output`,
+  ];
 }
 
 function hasHalves(archive: Archive): boolean {
@@ -209,11 +216,14 @@ function mayPack(source: TensorEntry, role: TensorRole, recipe: Recipe): boolean
   return recipe.prune === undefined && role.role === "linear" && !role.experts3d;
 }
 
-/** Everything but weights keeps its dtype; weights get the run's, and so do all fp32 ones with them. */
+/**
+ * With --dtype all weights get that one. Else 16-bit weights keep their own, and so do fp32 ones
+ * beside them; where all are fp32 they become fp16, which tile-bitmap can hold.
+ */
 function stepDtype(source: TensorEntry, { archive, recipe, dtype }: Circumstances): string {
   if (!isWeightDtype(source.dtype)) return source.dtype;
   if (recipe.convert.dtype !== undefined) return dtype;
-  return source.dtype === "F32" && hasHalves(archive) ? source.dtype : dtype;
+  return hasHalves(archive) ? source.dtype : dtype;
 }
 
 function denseSize(source: TensorEntry, dtype: string, { archive, limits }: Circumstances): number {

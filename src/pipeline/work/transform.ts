@@ -64,7 +64,11 @@ export function transformTensor(
   if (nonfinite > 0 && options.strictFinite) throw notFinite(step, nonfinite);
   const outputsFirst =
     step.orientation === "in-out" ? swapAxes(bits, step, "to outputs first") : bits;
-  if (step.prune !== undefined) pruneMatrices(step, outputsFirst, options);
+  if (step.prune !== undefined) {
+    const before = nonfinite > 0 ? outputsFirst.slice() : undefined;
+    pruneMatrices(step, outputsFirst, options);
+    if (before !== undefined) restoreNonfinite(outputsFirst, before, step.dtype);
+  }
   const pack = step.store === "auto" && options.keepDense !== true;
   const weight = pack ? packIfSmaller(step, outputsFirst) : undefined;
   const facts = { values: bits.length, nonfinite, overflowed, underflowed };
@@ -167,6 +171,15 @@ function pruneMatrices(step: TensorStep, bits: WeightBits, { decision }: Transfo
       { name, rows: height, cols, dtype: step.dtype as WeightDtype, bits: part },
       context,
     );
+  }
+}
+
+/** Non-finite weights are the last to go; those that went all the same come back. */
+function restoreNonfinite(bits: WeightBits, before: WeightBits, dtype: WeightDtype): void {
+  const infinity = INFINITY_BITS[dtype];
+  const mask = bits instanceof Uint16Array ? 0x7fff : 0x7fff_ffff;
+  for (let i = 0; i < bits.length; i++) {
+    if ((before[i]! & mask) >= infinity) bits[i] = before[i]!;
   }
 }
 

@@ -45,7 +45,9 @@ describe.skipIf(skipped)("WR-02 SIGKILL at a system call", () => {
       for (let n = 1; ; n += EXHAUSTIVE ? 1 : stride) {
         rmSync(output, { recursive: true, force: true });
         mkdirSync(output);
-        writeFileSync(join(output, "old"), "an output to be replaced");
+        for (const name of ["spinfer_manifest.json", "old"]) {
+          writeFileSync(join(output, name), "an output to be replaced");
+        }
         const under = ["strace", "-f", "-qq", "-o", "/dev/null"];
         if (on !== undefined) under.push("-P", output + on);
         under.push("-e", `trace=${calls}`, "-e", `inject=${calls}:signal=KILL:when=${n}`);

@@ -26,7 +26,8 @@ import {
   stampSources,
 } from "./openModel.ts";
 import { configOf, indexOf, manifestOf, recordedRecipe } from "./outputRecords.ts";
-import { makePlan, memoryBudget } from "./plan/plan.ts";
+import { memoryBudget } from "./plan/memory.ts";
+import { makePlan } from "./plan/plan.ts";
 import type { Plan } from "./plan/steps.ts";
 import type { Recipe } from "./recipe/index.ts";
 import { SourceHashes } from "./sourceHashes.ts";

@@ -2,7 +2,7 @@
 import type { WeightDtype } from "../core/dtype.ts";
 import { groupBy } from "../core/groupBy.ts";
 import { type OnEvent, Progress } from "./events.ts";
-import { footprint, memoryBudget } from "./plan/plan.ts";
+import { footprint, memoryBudget } from "./plan/memory.ts";
 import { configurePruner } from "./plan/selection.ts";
 import type { Plan, TensorStep } from "./plan/steps.ts";
 import { runOrdered } from "./work/ordered.ts";

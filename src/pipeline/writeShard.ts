@@ -12,7 +12,7 @@ import { writeFully } from "../io/atomicFile.ts";
 import type { Target } from "../io/copyRange.ts";
 import type { OutputFolder } from "../io/outputFolder.ts";
 import type { Progress } from "./events.ts";
-import { footprint, memoryBudget } from "./plan/plan.ts";
+import { footprint, memoryBudget } from "./plan/memory.ts";
 import type { Plan, ShardPlan, TensorStep } from "./plan/steps.ts";
 import { runOrdered } from "./work/ordered.ts";
 import type { Pool } from "./work/pool.ts";

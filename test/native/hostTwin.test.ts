@@ -55,9 +55,13 @@ interface GoldenCase {
   readonly weightMeta: readonly string[];
 }
 
-it.runIf(isRequired)("has the compiler that SPINFER_REQUIRE demands", () => {
-  expect(hasCompiler, "g++ is not there").toBe(true);
-});
+if (isRequired) {
+  it("has the compiler that SPINFER_REQUIRE demands", () => {
+    expect(hasCompiler, "g++ is not there").toBe(true);
+  });
+} else if (!hasCompiler) {
+  process.stderr.write("skipped: the C++ twin of the codec: g++ is not installed\n");
+}
 
 describe.skipIf(!hasCompiler)("the C++ twin of the codec (needs g++)", () => {
   it("passes its own tests under the address and undefined-behaviour sanitizers", () => {

@@ -1,0 +1,86 @@
+/**
+ * What running a model means to those who evaluate and calibrate it. All numbers are float32,
+ * row-major; a batch is a number of windows of the same length, each a sequence of its own with
+ * positions from 0 and causal attention.
+ *
+ * Blocks are opened one at a time, so that a model larger than memory still runs: the caller takes
+ * all its windows through a block before it opens the next.
+ */
+
+/** A tensor of the checkpoint as float32 with its dense shape, whatever its storage. */
+export interface DenseTensor {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/** Reads tensors by their name in the checkpoint; the pipeline makes one from an opened model. */
+export interface WeightSource {
+  has(name: string): boolean;
+  shapeOf(name: string): readonly number[];
+  /** Throws E_ARCH_TENSOR when there is no such tensor. */
+  read(name: string): Promise<DenseTensor>;
+}
+
+/** What a model is, as far as callers need to know. */
+export interface ModelFacts {
+  /** model_type of config.json. */
+  readonly family: string;
+  readonly blocks: number;
+  readonly hidden: number;
+  readonly vocabulary: number;
+  /** Longest window that positions are defined for, where there is a limit. */
+  readonly positions: number | undefined;
+}
+
+/** What is gathered of the inputs of each linear layer of a block. */
+export type Observation = "none" | "norms" | "gram";
+
+/** Sums over every token of a batch, in float64. */
+export interface LayerInputs {
+  readonly tokens: number;
+  /** Σ x_j² of each input column. */
+  readonly squares: Float64Array;
+  /** XᵀX, cols × cols; with "gram" only. */
+  readonly gram?: Float64Array;
+}
+
+export interface BlockOutput {
+  /** [windows × length, hidden]. */
+  readonly hidden: Float32Array;
+  /** By the checkpoint's name of the weight ("model.layers.0.mlp.down_proj.weight"). */
+  readonly observed: ReadonlyMap<string, LayerInputs>;
+}
+
+export interface RunnableBlock {
+  /** hidden: [windows × length, hidden]; not changed. */
+  run(hidden: Float32Array, length: number, observe?: Observation): Promise<BlockOutput>;
+  close(): Promise<void>;
+}
+
+/** Of each row of hidden states: the target's loss and what the model would have said. */
+export interface Scores {
+  /** −ln p(target), natural logarithm; NaN where the target is −1. */
+  readonly losses: Float64Array;
+  /** Id of the most likely token; the lowest id among equals. */
+  readonly best: Int32Array;
+}
+
+export interface RunnableModel {
+  readonly engine: "onnxruntime" | "typescript";
+  readonly facts: ModelFacts;
+  /** ids [windows × length] → hidden states [windows × length, hidden]. */
+  embed(ids: Int32Array, length: number): Promise<Float32Array>;
+  /**
+   * The weights of one block, read and made ready. `replaced` gives other values for some of them
+   * (a block that has just been pruned and is not in any file yet).
+   */
+  openBlock(
+    index: number,
+    replaced?: ReadonlyMap<string, DenseTensor>,
+  ): Promise<RunnableBlock>;
+  /** Final norm, head and log-softmax in slices of rows. targets: one a row; −1 is not scored. */
+  score(hidden: Float32Array, targets: Int32Array): Promise<Scores>;
+  /** Final norm and head: [rows, vocabulary]. Large: for few rows. */
+  logits(hidden: Float32Array): Promise<Float32Array>;
+  close(): Promise<void>;
+}

@@ -4,7 +4,7 @@
  *   node scripts/buildKernels.mjs [--targets 90a,80,...] [--tests] [--host] [--out kernels/build]
  *
  * --targets  GPU targets; the default is all of the library's, and PTX of the newest
- * --tests    also gpuTest and bench (need nvcc) and hostTest
+ * --tests    also gpuTest (needs nvcc) and hostTest
  * --host     only hostTest: a C++ compiler suffices
  */
 import { spawnSync } from "node:child_process";
@@ -27,7 +27,7 @@ const { values: options } = parseArgs({
 const targets = options.targets.split(",");
 const out = options.out;
 
-const HOST_FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"];
+const HOST_FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-Wall", "-Wextra"];
 
 function nvccFlags() {
   const flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-cudart", "static"];
@@ -51,7 +51,7 @@ function run(command, args) {
 }
 
 function newestHeader() {
-  const folders = ["include", "src", "test", "bench"].map((name) => join(KERNELS, name));
+  const folders = ["include", "src", "measure", "test"].map((name) => join(KERNELS, name));
   const headers = folders
     .filter((folder) => existsSync(folder))
     .flatMap((folder) => readdirSync(folder).map((name) => join(folder, name)))
@@ -67,8 +67,10 @@ function compile(folder, name) {
   const inputs = [statSync(source).mtimeMs, newestHeader()];
   inputs.push(statSync(fileURLToPath(import.meta.url)).mtimeMs);
   if (existsSync(object) && statSync(object).mtimeMs > Math.max(...inputs)) return object;
-  if (name.endsWith(".cpp")) run("g++", [...HOST_FLAGS, "-c", source, "-o", object]);
-  else run("nvcc", [...nvccFlags(), "-c", source, "-o", object]);
+  // what names the runtime's headers is compiled by nvcc too, which knows where they are
+  if (name.endsWith(".cpp") && folder !== "measure") {
+    run("g++", [...HOST_FLAGS, "-c", source, "-o", object]);
+  } else run("nvcc", [...nvccFlags(), "-c", source, "-o", object]);
   return object;
 }
 
@@ -85,21 +87,20 @@ function buildHostTest() {
 }
 
 function buildLibrary() {
-  const objects = sourcesIn("src").map((name) => compile("src", name));
+  const objects = ["src", "measure"].flatMap((folder) =>
+    sourcesIn(folder).map((name) => compile(folder, name)),
+  );
   const library = join(out, "libspinfer.so");
   const flags = ["-shared", "-cudart", "static", "-Xlinker", "--exclude-libs,ALL"];
-  flags.push("-Xcompiler", "-static-libstdc++,-static-libgcc"); // libc and libm alone remain
-  run("nvcc", [...flags, ...objects, "-o", library, "-ldl", "-lpthread", "-lrt"]);
+  flags.push("-Xcompiler", "-static-libstdc++,-static-libgcc");
+  flags.push("-Xlinker", "--as-needed", "-lc"); // libc alone remains: it has the little of libm that is used
+  run("nvcc", [...flags, ...objects, "-o", library]);
   return objects;
 }
 
-function buildPrograms(objects) {
-  const programs = { gpuTest: [["test", "gpuTest.cu"]], bench: [] };
-  for (const name of sourcesIn("bench")) programs.bench.push(["bench", name]);
-  for (const [program, sources] of Object.entries(programs)) {
-    const own = sources.map(([folder, name]) => compile(folder, name));
-    run("nvcc", ["-cudart", "static", ...own, ...objects, "-o", join(out, program), "-ldl"]);
-  }
+function buildGpuTest(objects) {
+  const own = compile("test", "gpuTest.cu");
+  run("nvcc", ["-cudart", "static", own, ...objects, "-o", join(out, "gpuTest"), "-ldl"]);
 }
 
 mkdirSync(out, { recursive: true });
@@ -107,6 +108,6 @@ const started = Date.now();
 if (options.host || options.tests) buildHostTest();
 if (!options.host) {
   const objects = buildLibrary();
-  if (options.tests) buildPrograms(objects);
+  if (options.tests) buildGpuTest(objects);
 }
 console.log(`${basename(out)}: ${((Date.now() - started) / 1000).toFixed(1)} s`);

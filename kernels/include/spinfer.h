@@ -20,7 +20,7 @@ extern "C" {
 #define SPINFER_API __attribute__((visibility("default")))
 
 /* Raised by every change to a struct or a signature below. */
-#define SPINFER_ABI_VERSION 1
+#define SPINFER_ABI_VERSION 2
 
 typedef int32_t spinfer_status;
 enum {
@@ -28,7 +28,11 @@ enum {
   SPINFER_BAD_ARGUMENT = 1, /* a null pointer, a shape, a size, a flag */
   SPINFER_BAD_MATRIX = 2,   /* the bytes of a container break its specification */
   SPINFER_UNSUPPORTED = 3,  /* well formed, but not for this build or this GPU */
-  SPINFER_CUDA = 4          /* the CUDA runtime refused; after a fault the process is lost */
+  SPINFER_CUDA = 4,         /* the CUDA runtime refused; after a fault the process is lost */
+  SPINFER_MEMORY = 5,       /* not enough device memory */
+  SPINFER_WRONG = 6,        /* a measured product is wrong: see spinfer_measure.h */
+  SPINFER_MISSING = 7,      /* a library that is opened at run time is not there */
+  SPINFER_NO_GPU = 8        /* no driver, one too old for this build, or no GPU that it shows */
 };
 
 /* Codes of the container's header fields. */

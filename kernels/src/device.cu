@@ -40,12 +40,28 @@ spinfer_status query(const char* function, int index, DeviceFacts* out) {
   return check_cuda(function, error);
 }
 
+spinfer_status status_of(cudaError_t error) {
+  switch (error) {
+    case cudaErrorMemoryAllocation:
+      return SPINFER_MEMORY;
+    case cudaErrorInsufficientDriver:
+    case cudaErrorNoDevice:
+    case cudaErrorStubLibrary:
+    case cudaErrorCompatNotSupportedOnDevice:
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorSystemNotReady:
+      return SPINFER_NO_GPU;
+    default:
+      return SPINFER_CUDA;
+  }
+}
+
 }  // namespace
 
 spinfer_status check_cuda(const char* function, cudaError_t error) {
   if (error == cudaSuccess) return SPINFER_OK;
   cudaGetLastError();  // not left behind for the next call
-  return fail(SPINFER_CUDA, "%s: %s: %s", function, cudaGetErrorName(error),
+  return fail(status_of(error), "%s: %s: %s", function, cudaGetErrorName(error),
               cudaGetErrorString(error));
 }
 

@@ -21,7 +21,7 @@ constexpr int kMostDevices = 64;
 // Facts of the current device; SPINFER_UNSUPPORTED or SPINFER_CUDA with the reason.
 spinfer_status current_device(const char* function, DeviceFacts* out);
 
-// SPINFER_OK, or SPINFER_CUDA with the function, the error's name and its text.
+// SPINFER_OK, or the error's status (memory, no GPU, any other) with the function, the error's name and its text.
 spinfer_status check_cuda(const char* function, cudaError_t error);
 
 // The shape, pointer and dtype checks that every function on a matrix shares.

@@ -1,12 +1,13 @@
 // Correctness of the kernels on a GPU.
 //
 //   gpuTest              the whole grid, the codec, determinism, dependent launch, large offsets
+//   gpuTest damaged      100,000 damaged containers
 //   gpuTest sanitizer    some thousand small cases, for compute-sanitizer
 //   gpuTest short        some hundred of them, for its slow tools
 #include <cstring>
 #include <string>
 
-#include "denseReference.cuh"
+#include "damagedOnDevice.cuh"
 
 namespace spinfer::test {
 namespace {
@@ -391,20 +392,31 @@ void bad_arguments_are_named(Random& random) {
 
 int main(int argc, char** argv) {
   using namespace spinfer::test;
-  must(spinfer_check_device(), "device");
   const std::string what = argc > 1 ? argv[1] : "";
   const bool small = what == "sanitizer" || what == "short";
   Random random(small ? 21 : 20);
-  products_over_the_grid(random, what == "short" ? 0 : small ? 1 : 8);
-  codec_over_shapes_and_masks(random, small ? 1 : 10);
-  products_carry_infinities_and_nans(random);
-  bad_arguments_are_named(random);
-  if (!small) {
-    products_at_every_sparsity_and_mask(random);
-    products_of_model_shapes(random);
-    products_are_deterministic(random);
-    dependent_launches_see_the_inputs_they_depend_on(random);
-    offsets_beyond_two_gigabytes();
+  try {
+    spinfer::must(spinfer_check_device());
+    if (what == "damaged") {
+      damaged_containers_are_rejected_or_run_clean(random, 100000);
+      return report("gpuTest damaged");
+    }
+    products_over_the_grid(random, what == "short" ? 0 : small ? 1 : 8);
+    codec_over_shapes_and_masks(random, small ? 1 : 10);
+    products_carry_infinities_and_nans(random);
+    bad_arguments_are_named(random);
+    if (small) {
+      damaged_containers_are_rejected_or_run_clean(random, 1000);
+    } else {
+      products_at_every_sparsity_and_mask(random);
+      products_of_model_shapes(random);
+      products_are_deterministic(random);
+      dependent_launches_see_the_inputs_they_depend_on(random);
+      offsets_beyond_two_gigabytes();
+    }
+  } catch (const spinfer::Failure& failure) {  // a fault is not survivable: CUDA errors are sticky
+    std::printf("FATAL status %d: %s\n", failure.status, failure.message.c_str());
+    return 3;
   }
   return report(("gpuTest " + what).c_str());
 }

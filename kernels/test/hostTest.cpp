@@ -129,12 +129,6 @@ void the_product_matches_a_plain_dense_one() {
   }
 }
 
-void rewrite_meta_crc(Container& c) {
-  std::memset(&c.meta[header::kMetaCrc], 0, 4);
-  const uint32_t crc = crc32(0, c.meta.data(), c.meta.size());
-  std::memcpy(&c.meta[header::kMetaCrc], &crc, 4);
-}
-
 // TB-01 .. TB-08: one field at a time, the checksum made right again, the reason asserted.
 void every_field_of_the_header_is_checked() {
   Random random(6);
@@ -229,19 +223,7 @@ void damaged_containers_are_rejected_or_harmless() {
     const Container good = encode(dense, shape, SPINFER_F16);
     std::vector<uint16_t> back(dense.size());
     for (int round = 0; round < 1000; ++round) {
-      Container bad = good;
-      for (uint32_t faults = 1 + random.below(3); faults > 0; --faults) {
-        const bool in_meta = random.below(3) != 0;
-        std::vector<uint8_t>& part = in_meta ? bad.meta : bad.payload;
-        uint8_t& byte = part[random.below(static_cast<uint32_t>(part.size()))];
-        byte = random.below(2) ? static_cast<uint8_t>(random.next())
-                               : static_cast<uint8_t>(byte ^ 1u << random.below(8));
-      }
-      if (random.below(20) == 0)
-        bad.payload.resize(random.below(static_cast<uint32_t>(bad.payload.size()) + 64));
-      if (random.below(20) == 0)
-        bad.meta.resize(64 + random.below(static_cast<uint32_t>(bad.meta.size())));
-      rewrite_meta_crc(bad);
+      const Container bad = damaged(random, good);
       spinfer_meta meta;
       const spinfer_status status = validate(bad, &meta);
       if (status == SPINFER_OK) {

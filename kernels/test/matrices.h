@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "../src/crc32.h"
 #include "../src/half.h"
 #include "../src/layout.h"
 #include "check.h"
@@ -109,6 +110,33 @@ inline Container encode(const std::vector<uint16_t>& dense, Shape shape, uint8_t
 inline spinfer_status validate(const Container& c, spinfer_meta* meta, uint32_t flags = 0) {
   return spinfer_validate(c.meta.data(), c.meta.size(), c.payload.data(), c.payload.size(), flags,
                           meta);
+}
+
+// The CRC of the header and the offsets, made right again after a change.
+inline void rewrite_meta_crc(Container& c) {
+  std::memset(&c.meta[header::kMetaCrc], 0, 4);
+  const uint32_t crc = crc32(0, c.meta.data(), c.meta.size());
+  std::memcpy(&c.meta[header::kMetaCrc], &crc, 4);
+}
+
+// A copy with one to three bytes changed, sometimes cut or lengthened, and a right checksum.
+inline Container damaged(Random& random, const Container& good) {
+  Container bad = good;
+  for (uint32_t faults = 1 + random.below(3); faults > 0; --faults) {
+    const bool in_meta = random.below(3) != 0;
+    std::vector<uint8_t>& part = in_meta ? bad.meta : bad.payload;
+    uint8_t& byte = part[random.below(static_cast<uint32_t>(part.size()))];
+    byte = random.below(2) ? static_cast<uint8_t>(random.next())
+                           : static_cast<uint8_t>(byte ^ 1u << random.below(8));
+  }
+  if (random.below(20) == 0) {
+    bad.payload.resize(random.below(static_cast<uint32_t>(bad.payload.size()) + 64));
+  }
+  if (random.below(20) == 0) {
+    bad.meta.resize(64 + random.below(static_cast<uint32_t>(bad.meta.size())));
+  }
+  rewrite_meta_crc(bad);
+  return bad;
 }
 
 }  // namespace spinfer::test

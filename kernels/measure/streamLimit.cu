@@ -1,7 +1,8 @@
-#include "../src/rings.cuh"
-#include "streamLimit.cuh"
+#include "streamLimit.h"
 
-namespace spinfer::bench {
+#include "../src/rings.cuh"
+
+namespace spinfer {
 namespace {
 
 struct StreamArgs {
@@ -46,42 +47,52 @@ __global__ void __launch_bounds__(kWarps* kLanes, kBlocksPerSm) stream_chunks(St
   if (seen == 0x12345678u) *a.sink = seen;  // never in practice, but the reads must stay
 }
 
+struct Problem {
+  const MatrixCopies& matrix;
+  uint32_t* sink;
+  cudaStream_t stream;
+};
+
 template <int kWarps, int kStages, int kBlocksPerSm, int kSplit>
-void try_geometry(const StreamProblem& p, uint32_t* sink, cudaStream_t stream, Timing* best) {
-  const Grid grid = grid_of(p.matrix.rows, p.matrix.cols);
-  const uint32_t stage = (p.matrix.max_chunk_bytes + 127) / 128 * 128;
+void add(const Problem& p, std::vector<Candidate>* list) {
+  const spinfer_matrix& first = p.matrix.first;
+  const Grid grid = grid_of(first.rows, first.cols);
+  const uint32_t stage = (first.max_chunk_bytes + 127) / 128 * 128;
   const uint32_t shared = 1024 + kWarps * kStages * stage;
   const auto kernel = stream_chunks<kWarps, kStages, kBlocksPerSm, kSplit>;
-  if (shared > 227 * 1024 / kBlocksPerSm - 1024) return;
+  DeviceFacts device;
+  must(current_device("stream limit", &device));
+  if (shared > device.shared_per_block / kBlocksPerSm - 1024) return;
   must(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                             static_cast<int>(shared)),
        "shared memory");
-  const Timing timing = time_call(
-      [&](int copy) {
-        const StreamArgs args{
-            static_cast<const uint8_t*>(p.matrix.payload) + copy * p.payload_stride,
-            p.matrix.offsets + copy * p.offsets_stride / 4, sink, grid.chunks_per_strip, stage};
-        kernel<<<grid.strips * kSplit, kWarps * kLanes, shared, stream>>>(args);
-      },
-      p.copies, p.payload_stride / 2.6e6, stream);
-  must(cudaGetLastError(), "stream_chunks");
-  if (best->us == 0 || timing.us < best->us) *best = timing;
+  const auto call = [matrix = p.matrix, sink = p.sink, stream = p.stream, kernel, grid, stage,
+                     shared](int copy) {
+    const spinfer_matrix w = matrix[copy];
+    const StreamArgs args{static_cast<const uint8_t*>(w.payload), w.offsets, sink,
+                          grid.chunks_per_strip, stage};
+    kernel<<<grid.strips * kSplit, kWarps * kLanes, shared, stream>>>(args);
+    must(cudaGetLastError(), "stream_chunks");
+    return true;
+  };
+  list->push_back({call, p.matrix.count, p.matrix.payload_stride / 2.6e6});
 }
 
 }  // namespace
 
-Timing stream_limit(const StreamProblem& problem, cudaStream_t stream) {
-  const Buffer sink(4);
-  Timing best;
-  try_geometry<16, 2, 1, 1>(problem, sink.as<uint32_t>(), stream, &best);
-  try_geometry<16, 4, 1, 1>(problem, sink.as<uint32_t>(), stream, &best);
-  try_geometry<8, 2, 2, 1>(problem, sink.as<uint32_t>(), stream, &best);
-  try_geometry<8, 4, 2, 1>(problem, sink.as<uint32_t>(), stream, &best);
-  try_geometry<4, 4, 4, 1>(problem, sink.as<uint32_t>(), stream, &best);
-  try_geometry<8, 2, 3, 1>(problem, sink.as<uint32_t>(), stream, &best);
-  try_geometry<8, 2, 2, 4>(problem, sink.as<uint32_t>(), stream, &best);
-  try_geometry<8, 2, 2, 2>(problem, sink.as<uint32_t>(), stream, &best);
-  return best;
+std::vector<Candidate> stream_candidates(const MatrixCopies& matrix, uint32_t* sink,
+                                         cudaStream_t stream) {
+  const Problem problem{matrix, sink, stream};
+  std::vector<Candidate> list;
+  add<16, 2, 1, 1>(problem, &list);
+  add<16, 4, 1, 1>(problem, &list);
+  add<8, 2, 2, 1>(problem, &list);
+  add<8, 4, 2, 1>(problem, &list);
+  add<4, 4, 4, 1>(problem, &list);
+  add<8, 2, 3, 1>(problem, &list);
+  add<8, 2, 2, 4>(problem, &list);
+  add<8, 2, 2, 2>(problem, &list);
+  return list;
 }
 
-}  // namespace spinfer::bench
+}  // namespace spinfer

@@ -4,9 +4,11 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "deviceMatrix.h"
+#include <cstdint>
 
-namespace spinfer::test {
+#include "../src/half.h"
+
+namespace spinfer {
 
 template <bool kIsBf16>
 __device__ double widen(uint16_t bits) {
@@ -39,21 +41,6 @@ __global__ void dense_product(const uint16_t* w, const uint16_t* x, double* sums
   }
 }
 
-struct Expected {
-  std::vector<double> sums, sizes;
-};
-
-inline Expected expected_product(const uint16_t* w, const uint16_t* x, Shape shape, uint32_t n,
-                                 uint8_t dtype) {
-  const size_t count = static_cast<size_t>(n) * shape.rows;
-  const Buffer sums(count * 8), sizes(count * 8);
-  const dim3 grid((shape.rows + 7) / 8, n < 64 ? n : 64);
-  const auto kernel = dtype == SPINFER_BF16 ? dense_product<true> : dense_product<false>;
-  kernel<<<grid, 256>>>(w, x, sums.as<double>(), sizes.as<double>(), shape.rows, shape.cols, n);
-  must(cudaGetLastError(), "dense_product");
-  return {sums.download<double>(), sizes.download<double>()};
-}
-
 // Largest error that is not a fault: the rounding of the output, half a step of the smallest
 // subnormal, and fp32 sums: at most one rounding an mma of the longest warp's chain (four a chunk,
 // chunks over at least four warps) and one a partial sum, each of 2^-23 (tensor cores truncate).
@@ -65,28 +52,4 @@ __host__ __device__ inline double error_bound(double sum, double size, uint32_t 
          steps * ldexp(size, -23);
 }
 
-// Wrong values of y, the first one described; y has n rows of shape.rows.
-struct Verdict {
-  size_t wrong = 0, first = 0;
-  double found = 0, wanted = 0;
-};
-inline Verdict compare(const std::vector<uint16_t>& y, const Expected& expected, Shape shape,
-                       HalfFormat format) {
-  Verdict verdict;
-  for (size_t i = 0; i < expected.sums.size(); ++i) {
-    const double wanted = expected.sums[i], found = half_to_double(y[i], format);
-    bool right = std::isnan(wanted) ? std::isnan(found) : found == wanted;
-    if (!right && std::isfinite(wanted)) {
-      right =
-          std::fabs(found - wanted) <= error_bound(wanted, expected.sizes[i], shape.cols, format);
-    }
-    if (!right && verdict.wrong++ == 0) {
-      verdict.first = i;
-      verdict.found = found;
-      verdict.wanted = wanted;
-    }
-  }
-  return verdict;
-}
-
-}  // namespace spinfer::test
+}  // namespace spinfer

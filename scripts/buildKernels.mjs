@@ -91,9 +91,9 @@ function buildLibrary() {
     sourcesIn(folder).map((name) => compile(folder, name)),
   );
   const library = join(out, "libspinfer.so");
-  const flags = ["-shared", "-cudart", "static", "-Xlinker", "--exclude-libs,ALL"];
-  flags.push("-Xcompiler", "-static-libstdc++,-static-libgcc");
-  flags.push("-Xlinker", "--as-needed", "-lc"); // libc alone remains: it has the little of libm that is used
+  const flags = ["-shared", "-cudart", "static", "-Xcompiler", "-static-libstdc++,-static-libgcc"];
+  // what nobody calls goes, and with it all needs but libc: test/native/library.test.ts
+  flags.push("-Xlinker", "--exclude-libs,ALL,--gc-sections,--as-needed");
   run("nvcc", [...flags, ...objects, "-o", library]);
   return objects;
 }

@@ -17,6 +17,14 @@ constexpr HalfFormat kFp16{10, 5};
 constexpr HalfFormat kBf16{7, 8};
 constexpr HalfFormat format_of(uint8_t dtype) { return dtype == SPINFER_BF16 ? kBf16 : kFp16; }
 
+// 2^exponent for -1022 to 1023; not ldexp, so that the library needs nothing of libm.
+inline double power_of_two(int exponent) {
+  const uint64_t bits = static_cast<uint64_t>(exponent + 1023) << 52;
+  double value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 inline double half_to_double(uint16_t bits, HalfFormat format) {
   const int bias = (1 << (format.exponent_bits - 1)) - 1;
   const int top = (1 << format.exponent_bits) - 1;
@@ -26,10 +34,10 @@ inline double half_to_double(uint16_t bits, HalfFormat format) {
   if (exponent == top) {
     value = mantissa == 0 ? INFINITY : NAN;
   } else if (exponent == 0) {
-    value = std::ldexp(mantissa, 1 - bias - format.mantissa_bits);
+    value = mantissa * power_of_two(1 - bias - format.mantissa_bits);
   } else {
-    value =
-        std::ldexp(mantissa + (1 << format.mantissa_bits), exponent - bias - format.mantissa_bits);
+    value = (mantissa + (1 << format.mantissa_bits)) *
+            power_of_two(exponent - bias - format.mantissa_bits);
   }
   return bits & 0x8000 ? -value : value;
 }

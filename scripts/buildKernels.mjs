@@ -27,7 +27,15 @@ const { values: options } = parseArgs({
 const targets = options.targets.split(",");
 const out = options.out;
 
-const HOST_FLAGS = ["-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-fno-math-errno", "-Wall", "-Wextra"];
+const HOST_FLAGS = [
+  "-std=c++17",
+  "-O2",
+  "-fPIC",
+  "-fvisibility=hidden",
+  "-fno-math-errno",
+  "-Wall",
+  "-Wextra",
+];
 
 function nvccFlags() {
   const flags = ["-std=c++17", "-O3", "--expt-relaxed-constexpr", "-cudart", "static"];

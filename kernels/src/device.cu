@@ -56,11 +56,26 @@ spinfer_status status_of(cudaError_t error) {
   }
 }
 
+// What keeps this process from a GPU, with the versions where they are the reason.
+spinfer_status no_gpu(const char* function, cudaError_t error) {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  if (driver == 0) return fail(SPINFER_NO_GPU, "no NVIDIA driver is installed");
+  if (driver < runtime) {
+    return fail(SPINFER_NO_GPU, "the driver supports CUDA %d.%d, this build needs %d.%d",
+                driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+  }
+  return fail(SPINFER_NO_GPU, "%s: %s: %s", function, cudaGetErrorName(error),
+              cudaGetErrorString(error));
+}
+
 }  // namespace
 
 spinfer_status check_cuda(const char* function, cudaError_t error) {
   if (error == cudaSuccess) return SPINFER_OK;
   cudaGetLastError();  // not left behind for the next call
+  if (status_of(error) == SPINFER_NO_GPU) return no_gpu(function, error);
   return fail(status_of(error), "%s: %s: %s", function, cudaGetErrorName(error),
               cudaGetErrorString(error));
 }

@@ -143,6 +143,16 @@ export const ERROR_CODES = {
   E_CANCELLED: code(EXIT.sigint, "the run was cancelled"),
   E_MEMORY: code(EXIT.memory, "there is not enough memory"),
   E_WORKER: code(EXIT.child, "a worker thread ended unexpectedly"),
+
+  // GPU
+  E_GPU_NONE: code(EXIT.gpu, "there is no NVIDIA GPU that can be used"),
+  E_GPU_LIBRARY: code(EXIT.gpu, "the CUDA library is missing or does not load"),
+  E_GPU_UNSUPPORTED: code(EXIT.gpu, "this GPU or this build cannot do it"),
+  E_GPU_BASELINE: code(EXIT.gpu, "a library that a measurement needs is missing"),
+  E_GPU_MEMORY: code(EXIT.memory, "there is not enough memory on the GPU"),
+  E_GPU_FAULT: code(EXIT.child, "the GPU process failed"),
+  E_GPU_WRONG: code(EXIT.mismatch, "a product on the GPU is wrong"),
+  E_TUNE_CACHE: code(EXIT.input, "the tuning cache is damaged"),
 } as const satisfies Record<string, CodeInfo>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

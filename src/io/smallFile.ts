@@ -28,3 +28,7 @@ export function requireFolder(path: string, expected: string): void {
   const what = stat === undefined ? "no such folder" : "a file, not a folder";
   throw new SpInferError("E_MODEL_NOT_FOUND", `${path}: ${what}`, { path, expected });
 }
+
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}

@@ -5,24 +5,33 @@
 import os from "node:os";
 import { join } from "node:path";
 import { plainSelect } from "../../pruners/select.ts";
-import { SpInferError } from "../core/errors.ts";
+import { type ErrorRecord, SpInferError, toSpInferError } from "../core/errors.ts";
+import { bf16ToFloat, fp16ToFloat } from "../core/half.ts";
 import { VERSION } from "../core/version.ts";
+import { type GpuFacts, GpuProcess } from "../engine/cuda/index.ts";
+import { findLibrary } from "../io/nativeLibrary.ts";
 import { freeBytes } from "../io/outputFolder.ts";
 import { packagePath } from "../io/packageFile.ts";
 import { inTemporaryFolder } from "../io/temporaryFolder.ts";
+import { modelMatrices } from "./bench/modelMatrices.ts";
 import type { OnEvent } from "./events.ts";
 import { executeRecipe } from "./execute.ts";
+import { openModel } from "./openModel.ts";
+import { readTensor } from "./readTensor.ts";
 import { defaultRecipe } from "./recipe/index.ts";
 import { type VerifyLevel, verifyCheckpoint } from "./verify.ts";
 import { selectKernels } from "./work/accelerate.ts";
 
 const ENVIRONMENT = [
   "CI",
+  "CUDA_VISIBLE_DEVICES",
   "HF_HOME",
   "HF_HUB_CACHE",
   "NO_COLOR",
+  "SPINFER_CUDA_LIBRARIES",
   "SPINFER_DEBUG",
   "SPINFER_KERNELS",
+  "SPINFER_LIBRARY",
   "TERM",
   "XDG_CACHE_HOME",
 ] as const;
@@ -42,14 +51,23 @@ export interface DoctorFacts {
   readonly endianness: "LE" | "BE";
   /** What selects and packs weights: our WebAssembly, or its slower TypeScript twin. */
   readonly kernels: "wasm-simd" | "typescript";
-  /** Null while no CUDA library comes with the package. */
-  readonly cuda: null;
+  readonly cuda: CudaFacts;
   readonly environment: Readonly<Record<string, string>>;
 }
 
-export function examine(
+export interface CudaFacts {
+  /** Where libspinfer.so lies; null where none was found. */
+  readonly library: string | null;
+  /** The GPU that would be used; null where there is none. */
+  readonly gpu: GpuFacts | null;
+  /** Why the GPU cannot be used; null where it can. */
+  readonly problem: ErrorRecord | null;
+}
+
+/** Starts the GPU process to see whether it can work; nothing is thrown for a missing GPU. */
+export async function examine(
   env: Readonly<Record<string, string | undefined>> = process.env,
-): DoctorFacts {
+): Promise<DoctorFacts> {
   return {
     spinfer: VERSION,
     node: process.versions.node,
@@ -64,7 +82,7 @@ export function examine(
     freeDiskBytes: freeBytes("."),
     endianness: os.endianness(),
     kernels: selectKernels().kernels === plainSelect ? "typescript" : "wasm-simd",
-    cuda: null,
+    cuda: await examineGpu(env),
     environment: Object.fromEntries(
       ENVIRONMENT.flatMap((name) => {
         const value = env[name];
@@ -74,11 +92,28 @@ export function examine(
   };
 }
 
+async function examineGpu(env: Readonly<Record<string, string | undefined>>): Promise<CudaFacts> {
+  const { path } = findLibrary(env);
+  const library = path === undefined ? null : withoutHome(path);
+  let gpuProcess: GpuProcess | undefined;
+  try {
+    gpuProcess = new GpuProcess({ env: { ...process.env, ...env }, timeoutMs: PATIENCE_MS });
+    return { library, gpu: await gpuProcess.ask("describe", null), problem: null };
+  } catch (thrown) {
+    return { library, gpu: null, problem: toSpInferError(thrown).toRecord() };
+  } finally {
+    await gpuProcess?.close();
+  }
+}
+
 /** The user's name is nobody's business. */
 function withoutHome(text: string): string {
   const home = os.homedir();
   return home.length > 1 ? text.replaceAll(home, "~") : text;
 }
+
+/** A driver that does not answer must not keep doctor from saying so. */
+const PATIENCE_MS = 30_000;
 
 export interface SelftestStep {
   readonly name: string;
@@ -88,6 +123,8 @@ export interface SelftestStep {
 }
 
 export interface SelftestOptions {
+  /** Also a product on the GPU. */
+  readonly gpu?: boolean | undefined;
   readonly threads?: number | undefined;
   readonly onEvent?: OnEvent | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -114,6 +151,7 @@ export async function selftest(options: SelftestOptions = {}): Promise<SelftestS
       return `${report.packed} of ${report.tensors} tensors packed, ${report.bytesIn} → ${report.bytesOut} bytes`;
     });
     await step("verify full", () => verify(sparse, "full", model));
+    if (options.gpu === true) await step("product on the GPU", () => productOnGpu(sparse, options));
     await step("convert to dense", async () => {
       const { convert, ...rest } = defaultRecipe("convert");
       const recipe = { ...rest, convert: { ...convert, to: "dense" as const } };
@@ -124,3 +162,46 @@ export async function selftest(options: SelftestOptions = {}): Promise<SelftestS
     return steps;
   });
 }
+
+/** One packed layer, decoded and multiplied on the GPU, against the decoder and float64 sums here. */
+async function productOnGpu(
+  checkpoint: string,
+  { signal }: Pick<SelftestOptions, "signal">,
+): Promise<string> {
+  const matrix = (await modelMatrices(checkpoint)).find(({ packed }) => packed !== undefined);
+  if (matrix?.packed === undefined) throw new SpInferError("E_INTERNAL", "no layer was packed");
+  const { rows, cols, dtype, tensor } = matrix;
+  const { bytes } = readTensor(await openModel(checkpoint), tensor);
+  const dense = new Uint16Array(bytes.buffer, bytes.byteOffset, rows * cols);
+  const gpu = new GpuProcess({ signal });
+  try {
+    await gpu.ask("load", matrix.packed);
+    const decoded = await gpu.ask("decode", null);
+    if (decoded.some((value, i) => value !== dense[i])) {
+      throw new SpInferError("E_GPU_WRONG", `${tensor} decodes differently on the GPU`);
+    }
+    const toFloat = dtype === "BF16" ? bf16ToFloat : fp16ToFloat;
+    const x = Uint16Array.from({ length: cols }, (_, i) => ONE[dtype] | ((i & 1) << 15));
+    const y = await gpu.ask("multiply", { x, tokens: 1 });
+    for (let row = 0; row < rows; row++) {
+      let [sum, size] = [0, 0];
+      for (let col = 0; col < cols; col++) {
+        const weight = toFloat(dense[row * cols + col]!);
+        sum += col % 2 === 0 ? weight : -weight;
+        size += Math.abs(weight);
+      }
+      // half a step of the output and a generous share for the fp32 sums
+      const bound = Math.abs(sum) * (dtype === "BF16" ? 2 ** -8 : 2 ** -11) + size * 2 ** -15;
+      if (Math.abs(toFloat(y[row]!) - sum) <= bound) continue;
+      throw new SpInferError("E_GPU_WRONG", `${tensor}: row ${row} is ${toFloat(y[row]!)}`, {
+        expected: `${sum} ± ${bound}`,
+      });
+    }
+    return `${rows} × ${cols}, decoded and multiplied as here`;
+  } finally {
+    await gpu.close();
+  }
+}
+
+/** The bits of 1.0. */
+const ONE = { F16: 0x3c00, BF16: 0x3f80 } as const;

@@ -1,6 +1,6 @@
 /** What happens while a command works, as data. The command line renders it, libraries may too. */
 
-export type Phase = "hash" | "survey" | "prune" | "convert" | "write" | "verify";
+export type Phase = "hash" | "survey" | "prune" | "convert" | "write" | "verify" | "bench";
 
 export type PipelineEvent =
   | {
@@ -47,6 +47,11 @@ export class Progress {
     this.bytesDone += bytes;
     const { phase, items, done, bytesDone } = this;
     this.onEvent({ type: "item", phase, name, done, items, bytesDone, bytes: this.bytes, resumed });
+  }
+
+  /** Items so far. */
+  get finished(): number {
+    return this.done;
   }
 
   end(): void {

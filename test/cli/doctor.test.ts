@@ -15,8 +15,8 @@ describe("PA-09 doctor", () => {
     CI: "1",
   };
 
-  it("looks at a short list of variables only, and hides the home folder", () => {
-    expect(examine(env).environment).toEqual({ CI: "1", HF_HOME: "~/cache" });
+  it("looks at a short list of variables only, and hides the home folder", async () => {
+    expect((await examine(env)).environment).toEqual({ CI: "1", HF_HOME: "~/cache" });
   });
 
   it.each(["human", "json", "md", "csv", "jsonl"])("prints no secret as %s", async (format) => {
@@ -26,9 +26,14 @@ describe("PA-09 doctor", () => {
     expect(stdout + stderr).not.toContain("hf_");
   });
 
-  it("says that no CUDA library comes with it", async () => {
-    const { stdout } = await runInProcess(["doctor"]);
-    expect(stdout).toMatch(/GPU\s+not used: this version comes without a CUDA library/);
-    expect(examine().cuda).toBeNull();
+  it("GP-17 says where it looked when there is no CUDA library, and that all else works", async () => {
+    const { exit, stdout } = await runInProcess(["doctor"], {
+      env: { SPINFER_LIBRARY: "/nowhere/libspinfer.so" },
+    });
+    expect(exit).toBe(0);
+    expect(stdout).toMatch(/GPU\s+not used: there is no CUDA library for/);
+    expect(stdout).toContain("everything but spinfer bench and spinfer tune works without");
+    const { cuda } = await examine({ SPINFER_LIBRARY: "/nowhere/libspinfer.so" });
+    expect(cuda).toMatchObject({ library: null, gpu: null, problem: { code: "E_GPU_LIBRARY" } });
   });
 });

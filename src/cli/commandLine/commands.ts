@@ -1,5 +1,6 @@
 /** The commands. What they do is in ../commands. */
 import {
+  BENCH_KERNELS_OPTIONS,
   CHOICES,
   CONVERT_OPTIONS,
   DOCTOR_OPTIONS,
@@ -8,6 +9,7 @@ import {
   RECIPE_INIT_OPTIONS,
   RECIPE_SHOW_OPTIONS,
   RUN_OPTIONS,
+  TUNE_OPTIONS,
   VERIFY_OPTIONS,
 } from "./options.ts";
 import type { CommandSpec, PositionalSpec } from "./spec.ts";
@@ -106,6 +108,29 @@ export const COMMANDS: readonly CommandSpec[] = [
       ["spinfer run recipe.yaml", "model and output as the recipe names them"],
       ["spinfer run recipe.yaml ./Llama-3.2-1B -o out", "or as the command line does"],
       ["spinfer run recipe.yaml --dry-run", "only the plan"],
+    ],
+  },
+  {
+    name: "bench kernels",
+    summary: "measure sparse products against dense ones on this machine's GPU",
+    positionals: [{ ...model, required: false }],
+    options: BENCH_KERNELS_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer bench kernels", "the decode shapes at 50, 60 and 70 % zeros"],
+      ["spinfer bench kernels out --n 1,8", "the layers of a packed checkpoint, its own masks"],
+      ["spinfer bench kernels --shapes 4096x4096 --energy 2 --format csv", "one shape"],
+    ],
+  },
+  {
+    name: "tune",
+    summary: "find the fastest kernel for each layer of a model, or that dense is faster",
+    positionals: [model],
+    options: TUNE_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer tune out", "measure on this GPU and keep the result for later runs"],
+      ["spinfer tune ./Llama-3.2-1B --sparsity 0.6 --plan-only", "what to expect, without a GPU"],
     ],
   },
   {

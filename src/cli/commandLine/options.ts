@@ -327,6 +327,93 @@ export const DOCTOR_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
+const MEASURING = "Measuring";
+
+const tokenCounts: OptionSpec = {
+  name: "n",
+  kind: "value",
+  placeholder: "N,…",
+  summary: "tokens at once (1,8,16)",
+  group: MEASURING,
+};
+
+export const BENCH_KERNELS_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "shapes",
+    kind: "value",
+    placeholder: "MxK,…",
+    summary: "outputs × inputs (the decode shapes of Llama 2 and 3 and OPT-30B)",
+    group: MEASURING,
+  },
+  {
+    name: "config",
+    kind: "value",
+    placeholder: "FILE",
+    value: "file",
+    summary: "the linear layers of a config.json; weights need not be there",
+    group: MEASURING,
+  },
+  tokenCounts,
+  {
+    name: "sparsity",
+    kind: "value",
+    placeholder: "S,…",
+    summary: "shares of zeros of drawn matrices (0.5,0.6,0.7)",
+    group: MEASURING,
+  },
+  {
+    name: "mask",
+    kind: "value",
+    placeholder: "KIND,…",
+    summary: "how zeros are drawn: random, wanda, columns, 2:4, strips (random)",
+    group: MEASURING,
+  },
+  {
+    name: "dtype",
+    kind: "value",
+    choices: ["f16", "bf16"],
+    summary: "dtype of drawn matrices (f16)",
+    group: MEASURING,
+  },
+  {
+    name: "energy",
+    kind: "value",
+    placeholder: "SECONDS",
+    summary: "also the energy of a call, from loops of so many seconds (0: no)",
+    group: MEASURING,
+  },
+  {
+    name: "two-four",
+    kind: "flag",
+    summary: "also 2:4 through cuSPARSELt",
+    group: MEASURING,
+  },
+  {
+    name: "skip-stream-limit",
+    kind: "flag",
+    summary: "do not measure the ceiling: the same bytes read and not decoded",
+    group: MEASURING,
+  },
+];
+
+export const TUNE_OPTIONS: readonly OptionSpec[] = [
+  tokenCounts,
+  {
+    name: "sparsity",
+    kind: "value",
+    placeholder: "S",
+    summary: "of matrices that are not packed yet (0.5)",
+    group: MEASURING,
+  },
+  {
+    name: "plan-only",
+    kind: "flag",
+    summary: "plan from what is known; measure nothing, need no GPU",
+    group: MEASURING,
+  },
+  { name: "again", kind: "flag", summary: "measure what is known too", group: MEASURING },
+];
+
 export const RECIPE_INIT_OPTIONS: readonly OptionSpec[] = [
   {
     ...output,

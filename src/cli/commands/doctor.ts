@@ -6,10 +6,15 @@ import { doctorDocument, doctorResult, doctorTable } from "../views/doctor.ts";
 
 export async function doctor(invocation: Invocation): Promise<Outcome> {
   const { arguments: given, work, onEvent, signal, env } = invocation;
-  const facts = examine(env);
+  const facts = await examine(env);
   let steps: readonly SelftestStep[] | undefined;
   if (given.flag("selftest")) {
-    steps = await selftest({ threads: work.threads, onEvent, signal });
+    steps = await selftest({
+      threads: work.threads,
+      gpu: facts.cuda.gpu !== null,
+      onEvent,
+      signal,
+    });
   }
   return {
     result: doctorResult(facts, steps),

@@ -13,6 +13,8 @@ export const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   convert: async () => (await import("./convert.ts")).convert,
   verify: async () => (await import("./verify.ts")).verify,
   run: async () => (await import("./prune.ts")).run,
+  "bench kernels": async () => (await import("./bench.ts")).benchKernelsCommand,
+  tune: async () => (await import("./tune.ts")).tune,
   "recipe init": async () => (await import("./recipe.ts")).recipeInit,
   "recipe validate": async () => (await import("./recipe.ts")).recipeValidate,
   "recipe show": async () => (await import("./recipe.ts")).recipeShow,

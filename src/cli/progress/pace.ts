@@ -58,4 +58,5 @@ export const PHASE_LABELS: Readonly<Record<Phase, string>> = {
   convert: "convert",
   write: "hash output",
   verify: "verify",
+  bench: "measure",
 };

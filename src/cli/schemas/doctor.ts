@@ -1,6 +1,7 @@
 /** The JSON result of `doctor`. */
 import { type Infer, z } from "../../core/zod.ts";
-import { bytes, count, milliseconds } from "./parts.ts";
+import { gpuSchema } from "./bench.ts";
+import { bytes, count, errorSchema, milliseconds } from "./parts.ts";
 
 export const doctorResultSchema = z.strictObject({
   spinfer: z.string(),
@@ -16,7 +17,11 @@ export const doctorResultSchema = z.strictObject({
   free_disk_bytes: bytes,
   endianness: z.enum(["LE", "BE"]),
   kernels: z.enum(["wasm-simd", "typescript"]),
-  cuda: z.null().describe("No CUDA library comes with this version"),
+  cuda: z.strictObject({
+    library: z.string().nullable().describe("Where libspinfer.so lies"),
+    gpu: gpuSchema.nullable(),
+    problem: errorSchema.nullable().describe("Why the GPU cannot be used; null where it can"),
+  }),
   environment: z.record(z.string(), z.string()).describe("Of a short list of variables"),
   selftest: z
     .array(

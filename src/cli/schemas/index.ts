@@ -4,6 +4,7 @@
  * only ever gains fields; anything else raises the number in its name.
  */
 import { type ZodType, z } from "../../core/zod.ts";
+import { benchResultSchema, tuneResultSchema } from "./bench.ts";
 import { doctorResultSchema } from "./doctor.ts";
 import { inspectResultSchema } from "./inspect.ts";
 import { bytes, count, errorSchema, milliseconds, warningSchema } from "./parts.ts";
@@ -29,6 +30,8 @@ export const RESULTS = {
   convert: planned,
   verify: verifyResultSchema,
   run: planned,
+  "bench kernels": benchResultSchema,
+  tune: tuneResultSchema,
   "recipe init": recipeInitSchema,
   "recipe validate": recipeValidateSchema,
   "recipe show": recipeShowSchema,
@@ -55,7 +58,7 @@ export const resultSchema = z.union(
 
 export const progressSchema = z.strictObject({
   schema: z.literal("spinfer.progress/1"),
-  phase: z.enum(["hash", "survey", "prune", "convert", "write", "verify"]),
+  phase: z.enum(["hash", "survey", "prune", "convert", "write", "verify", "bench"]),
   item: z.string().describe("The tensor or file that was finished last"),
   done: count,
   total: count,

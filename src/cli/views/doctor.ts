@@ -13,6 +13,7 @@ import {
   type Tone,
 } from "../output/document.ts";
 import type { DoctorResult } from "../schemas/doctor.ts";
+import { gpuLine, gpuResult } from "./gpu.ts";
 
 const LITTLE_DISK = 1e9;
 const OLDEST_NODE = [20, 19] as const;
@@ -35,7 +36,11 @@ export function doctorResult(
     free_disk_bytes: facts.freeDiskBytes,
     endianness: facts.endianness,
     kernels: facts.kernels,
-    cuda: facts.cuda,
+    cuda: {
+      library: facts.cuda.library,
+      gpu: facts.cuda.gpu === null ? null : gpuResult(facts.cuda.gpu),
+      problem: facts.cuda.problem,
+    },
     environment: { ...facts.environment },
     selftest:
       steps?.map(({ name, ok, detail, elapsedMs }) => ({
@@ -96,11 +101,7 @@ function findings(facts: DoctorFacts, steps: readonly SelftestStep[] | undefined
           value: "plain TypeScript",
           advice: "the same bytes, but slower: no WebAssembly SIMD, or SPINFER_KERNELS says so",
         },
-    {
-      what: "GPU",
-      status: "fact",
-      value: "not used: this version comes without a CUDA library and works on the CPU",
-    },
+    gpuFinding(facts),
     ...(steps ?? []).map(
       ({ name, detail, elapsedMs }): Finding => ({
         what: `selftest: ${name}`,
@@ -109,6 +110,18 @@ function findings(facts: DoctorFacts, steps: readonly SelftestStep[] | undefined
       }),
     ),
   ];
+}
+
+/** A machine without a GPU is nothing to worry about; one whose GPU cannot be used is. */
+function gpuFinding({ cuda: { library, gpu, problem } }: DoctorFacts): Finding {
+  if (gpu !== null) return { what: "GPU", status: "good", value: gpuLine(gpu) };
+  const plain = library === null || problem?.code === "E_GPU_NONE";
+  return {
+    what: "GPU",
+    status: plain ? "fact" : "caution",
+    value: `not used: ${problem?.message ?? "unknown"}`,
+    advice: "everything but spinfer bench and spinfer tune works without",
+  };
 }
 
 const MARKS: Readonly<Record<string, { readonly mark: string; readonly tone?: Tone }>> = {

@@ -1,0 +1,14 @@
+export { GpuProcess, type GpuProcessOptions } from "./gpuProcess.ts";
+export {
+  type Geometry,
+  type GpuFacts,
+  type HalfName,
+  MASKS,
+  type MaskKind,
+  type Measured,
+  type Measurement,
+  type MeasureRequest,
+  type Packed,
+  type Synthetic,
+  type WeightFacts,
+} from "./requests.ts";

@@ -1,0 +1,114 @@
+/** The planner and its cache over a made-up GPU, and the built-in table without one. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { tuneResultSchema } from "../../../src/cli/schemas/bench.ts";
+import { tuneResult } from "../../../src/cli/views/tune.ts";
+import { sparsityBucket, TuneCache } from "../../../src/pipeline/tune/cache.ts";
+import { MEASURED_ON_H100 } from "../../../src/pipeline/tune/measuredOnH100.ts";
+import { planMatrix } from "../../../src/pipeline/tune/planner.ts";
+import { type TuneOptions, tuneModel } from "../../../src/pipeline/tune/tune.ts";
+import { withFakeGpu } from "../../engine/cuda/startFake.ts";
+
+const DEMO = fileURLToPath(new URL("../../../models/demo", import.meta.url));
+let folder = "";
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "spinfer-tune-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const tune = async (options: Partial<TuneOptions> = {}) =>
+  await withFakeGpu(
+    async (gpu) =>
+      await tuneModel(DEMO, {
+        tokens: [1, 8],
+        sparsity: 0.6,
+        planOnly: false,
+        again: false,
+        env: { SPINFER_CACHE: folder },
+        gpu,
+        ...options,
+      }),
+  );
+
+describe("spinfer tune", () => {
+  it("measures each shape once, keeps the fastest kernel, and plans from it", async () => {
+    const report = await tune();
+    // seven kinds of layers, four shapes, two numbers of tokens
+    expect(report.measured).toBe(8);
+    expect(tuneResultSchema.parse(tuneResult(report))).toEqual(tuneResult(report));
+    for (const { plan } of report.matrices) {
+      expect(plan.storage).toBe("sparse");
+      for (const choice of plan.choices) {
+        expect(choice.from).toBe("measured here");
+        // the kernel that the made-up GPU runs in half the time
+        expect(choice.geometry).toMatchObject({ warps: 8, roundRobin: 0 });
+        expect(choice.ratio).toBeCloseTo(2 * (2 / (0.8 + 1 / 8)), 1);
+      }
+    }
+    expect((await tune()).measured).toBe(0);
+    expect((await tune({ again: true })).measured).toBe(8);
+    expect((await tune({ tokens: [1, 8, 16] })).measured).toBe(4);
+  });
+
+  it("does not use what another driver or GPU gave", async () => {
+    await tune();
+    const path = join(folder, "tune.json");
+    writeFileSync(path, readFileSync(path, "utf8").replaceAll('"1.2.3"', '"1.2.2"'));
+    expect((await tune()).measured).toBe(8);
+    expect((await TuneCache.read({ SPINFER_CACHE: folder })).of({ gpu: "x", driver: "y" })).toEqual(
+      [],
+    );
+  });
+
+  it.each([
+    ["no JSON", "{"],
+    ["another shape", '{"schema":"spinfer.tune/1","entries":[{"gpu":"x"}]}'],
+    ["another version", '{"schema":"spinfer.tune/2","entries":[]}'],
+  ])("refuses a cache that is %s, and says what to do", async (_, text) => {
+    writeFileSync(join(folder, "tune.json"), text);
+    await expect(tune()).rejects.toMatchObject({
+      code: "E_TUNE_CACHE",
+      detail: { path: join(folder, "tune.json") },
+    });
+  });
+});
+
+describe("the planner without measurements", () => {
+  const matrix = { rows: 4096, cols: 4096, dtype: "F16", sparsity: 0.6 } as const;
+
+  it("takes the measured ratio of a shape in the table", () => {
+    const { shapes, tokens, sparsities } = MEASURED_ON_H100;
+    const shape = shapes.find(({ rows, cols }) => rows === 4096 && cols === 4096)!;
+    const cell = shape.ratios[tokens.indexOf(8)]![sparsities.indexOf(60)]!;
+    const { choices, storage } = planMatrix(matrix, [8], []);
+    expect(storage).toBe("sparse");
+    expect(choices[0]).toEqual({
+      tokens: 8,
+      ratio: cell[0],
+      overlapRatio: cell[1],
+      geometry: "built-in",
+      overlapGeometry: "built-in",
+      from: "measured on an H100",
+    });
+  });
+
+  it("lies between the sparsities that were measured", () => {
+    const at = (sparsity: number): number => planMatrix({ ...matrix, sparsity }, [8], []).ratio;
+    expect(at(0.55)).toBeGreaterThan(at(0.5));
+    expect(at(0.55)).toBeLessThan(at(0.6));
+    expect(at(0.3)).toBeLessThan(at(0.4));
+    expect(at(0.99)).toBe(at(0.8));
+  });
+
+  it("keeps a matrix dense where sparse products lose", () => {
+    expect(planMatrix({ ...matrix, sparsity: 0.1 }, [8], []).storage).toBe("dense");
+    expect(planMatrix({ ...matrix, sparsity: 0.4 }, [64, 128], []).storage).toBe("dense");
+  });
+
+  it("puts sparsities into buckets of five per cent", () => {
+    expect([0.5, 0.5001, 0.52, 0.53, 0.975].map(sparsityBucket)).toEqual([50, 50, 50, 55, 100]);
+  });
+});

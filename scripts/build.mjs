@@ -40,9 +40,19 @@ export function build() {
     mkdirSync(dirname(target), { recursive: true });
     copyFileSync(join(ROOT, asset), target);
   }
+  placeLibrary(fresh);
   chmodSync(join(fresh, "src/cli/main.js"), 0o755);
   rmSync(join(ROOT, "dist"), { recursive: true, force: true });
   renameSync(fresh, join(ROOT, "dist"));
+}
+
+/** The CUDA library, where it was built for this platform: what an npm package brings along. */
+function placeLibrary(folder) {
+  const library = join(ROOT, "kernels/build/libspinfer.so");
+  if (!existsSync(library)) return;
+  const target = join(folder, "native", `${process.platform}-${process.arch}`, "libspinfer.so");
+  mkdirSync(dirname(target), { recursive: true });
+  copyFileSync(library, target);
 }
 
 /** Builds when a source is newer than what was built. */

@@ -1,24 +1,31 @@
 #!/usr/bin/env bash
-# Runs the native tests and the benchmark on a GPU:
-#   gpu.sh [test] [sanitizer] [bench] [bf16] [masks] [torch] [tune]
-# All but tune take about four minutes together.
+# The tests and measurements that need a GPU:
+#   gpu.sh [test] [damaged] [sanitizer] [node] [bench] [masks] [bf16] [energy] [tails] [torch]
 #
-# Needs the programs of `node scripts/buildKernels.mjs --tests` in kernels/build. Logs and tables go
-# to $OUT (default: kernels/build/results); the closing lines are printed.
+# Needs kernels/build (npm run build:kernels -- --tests), dist (npm run build) and node; where there
+# is no node, the archive of scripts/packForGpu.mjs in .gpu has all three. Logs and tables go to
+# $OUT (default: kernels/build/results); the closing lines are printed.
 set -u
-here=$(cd "$(dirname "$0")/.." && pwd)
-build=$here/build
+root=$(cd "$(dirname "$0")/../.." && pwd)
+build=$root/kernels/build
 out=${OUT:-$build/results}
 mkdir -p "$out"
 failed=0
 
-# Where libcublasLt.so.13 lies: beside the toolkit, or in the Python package.
-find_cublas() {
-  local found
-  found=$(find /usr/local/cuda*/ /usr/lib /opt -name 'libcublasLt.so.13' 2>/dev/null | head -1)
-  [ -n "$found" ] && dirname "$found"
+if [ -f "$root/.gpu/pack.tar.gz" ] && ! command -v node >/dev/null; then
+  tar -xzf "$root/.gpu/pack.tar.gz" -C "$root"
+  export PATH=$root/bin:$PATH
+fi
+spinfer() { node "$root/dist/src/cli/main.js" "$@"; }
+
+# Folders of CUDA's libraries: beside the toolkit, or in Python packages.
+find_libraries() {
+  find /usr/local/cuda*/ /usr/lib /opt \( -name 'libcublasLt.so.1[23]' -o -name 'libcusparseLt.so.0' \) \
+    -printf '%h\n' 2>/dev/null | sort -u | paste -sd:
 }
-export SPINFER_CUBLAS_DIR=${SPINFER_CUBLAS_DIR:-$(find_cublas)}
+export SPINFER_CUDA_LIBRARIES=${SPINFER_CUDA_LIBRARIES:-$(find_libraries)}
+
+eight=28672x8192,8192x8192,4096x14336,4096x11008,11008x4096,14336x4096,4096x4096,1024x4096
 
 # step NAME SECONDS COMMAND...: runs with a limit, keeps the log, prints its end.
 step() {
@@ -35,39 +42,47 @@ step() {
 sanitize() {
   local tool=$1 cases=$2
   shift 2
-  step "$tool" 150 compute-sanitizer --tool "$tool" "$@" --error-exitcode 9 "$build/gpuTest" "$cases"
+  step "$tool" 170 compute-sanitizer --tool "$tool" "$@" --error-exitcode 9 "$build/gpuTest" "$cases"
+}
+
+# bench NAME SECONDS OPTION...: JSON in $out/NAME.json
+bench() {
+  local name=$1 limit=$2
+  shift 2
+  step "$name" "$limit" bash -c '
+    json=$1; shift
+    node "$@" --json --progress none >"$json" && node "$0" "$json"' \
+    "$root/scripts/showBench.mjs" "$out/$name.json" "$root/dist/src/cli/main.js" bench kernels "$@"
 }
 
 for what in "${@:-test}"; do
   case $what in
-    test)
-      step gpuTest 240 "$build/gpuTest"
-      ;;
+    test) step gpuTest 240 "$build/gpuTest" ;;
+    damaged) step damaged 120 "$build/gpuTest" damaged ;;
     sanitizer)
       sanitize memcheck sanitizer
       sanitize initcheck sanitizer
       sanitize synccheck short --num-cuda-barriers 16384 # its table is small
       sanitize racecheck short                           # ten times slower than the others
       ;;
-    tune)
-      LINES_SHOWN=14 step tune 240 "$build/bench" --geometries all --json "$out/tune.json" \
-        --shapes 28672x8192,8192x8192,4096x14336,4096x11008,11008x4096,14336x4096,4096x4096,1024x4096
-      ;;
-    bench)
-      LINES_SHOWN=38 step bench 170 "$build/bench" --n 1,2,4,8,16,32,64 \
-        --sparsity 40,50,60,70,80 --json "$out/bench.json" --md "$out/bench.md"
-      ;;
+    node) LINES_SHOWN=12 step node 180 node --test --test-reporter=spec "$root"/test/gpu/*.test.mjs ;;
+    bench) LINES_SHOWN=40 bench bench 300 --n 1,2,4,8,16,32,64 --sparsity 0.4,0.5,0.6,0.7,0.8 ;;
     masks)
-      LINES_SHOWN=40 step masks 60 "$build/bench" --n 8 --sparsity 50,60 \
+      LINES_SHOWN=60 bench masks 90 --n 8 --sparsity 0.5,0.6 --skip-stream-limit \
         --shapes 4096x4096,11008x4096,4096x11008,8192x8192,1024x4096 \
-        --pattern random,wanda,columns,2:4,strips --json "$out/masks.json"
+        --mask random,wanda,columns,2:4,strips
       ;;
-    bf16)
-      LINES_SHOWN=14 step bf16 60 "$build/bench" --dtype bf16 --json "$out/bf16.json" \
-        --shapes 28672x8192,8192x8192,4096x14336,4096x11008,11008x4096,14336x4096,4096x4096,1024x4096
+    bf16) LINES_SHOWN=14 bench bf16 60 --dtype bf16 --skip-stream-limit --shapes $eight ;;
+    energy)
+      LINES_SHOWN=14 bench energy 120 --energy 2 --two-four --skip-stream-limit --n 1,8 \
+        --sparsity 0.5,0.6 --shapes 28672x8192,8192x8192,11008x4096,4096x4096
+      ;;
+    tails)
+      LINES_SHOWN=20 bench tails 60 --n 8 --sparsity 0.6 --shapes \
+        4096x4096,4096x4095,4096x4104,4095x4096,11008x4096,11008x4100,50257x4096
       ;;
     torch)
-      LINES_SHOWN=12 step torch 60 python3 "$here/bench/torchBaseline.py" \
+      LINES_SHOWN=12 step torch 60 python3 "$root/kernels/measure/torchBaseline.py" \
         28672x8192,8192x8192,11008x4096,4096x4096,1024x4096 8,16
       ;;
     *) echo "gpu.sh: no step $what" && failed=1 ;;

@@ -21,7 +21,11 @@ function run(command, args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-for (const needed of ["dist/src/cli/main.js", "kernels/build/libspinfer.so", "kernels/build/gpuTest"]) {
+for (const needed of [
+  "dist/src/cli/main.js",
+  "kernels/build/libspinfer.so",
+  "kernels/build/gpuTest",
+]) {
   if (existsSync(join(ROOT, needed))) continue;
   console.error(`packForGpu: ${needed} is not built yet`);
   process.exit(1);
@@ -33,7 +37,8 @@ cpSync(join(ROOT, "dist"), join(STAGE, "dist"), { recursive: true });
 for (const built of ["libspinfer.so", "gpuTest"]) {
   cpSync(join(ROOT, "kernels/build", built), join(STAGE, "kernels/build", built));
 }
-for (const file of ["package.json", "package-lock.json"]) cpSync(join(ROOT, file), join(STAGE, file));
+for (const file of ["package.json", "package-lock.json"])
+  cpSync(join(ROOT, file), join(STAGE, file));
 run("npm", ["ci", "--omit=dev", "--omit=optional", "--ignore-scripts", "--prefix", STAGE]);
 // the one optional package that the GPU needs, as it is here
 for (const name of ["koffi", "@koromix"]) {

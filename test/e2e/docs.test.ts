@@ -20,6 +20,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   "npm run bench:convert": "a benchmark",
   "npm run check": "npm test runs it",
   "npm run build": "npm test runs it",
+  "npm run build:kernels": "test/native/library.test.ts",
 };
 
 interface Command {
@@ -62,7 +63,7 @@ function masked(text: string): string {
     .replace(/\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+m\d\ds\b/g, "TIME")
     .replace(/[\d.]+ [kMGT]B free/g, "FREE")
     .replace(/[\d.]+ GB\/s/g, "SPEED")
-    .replace(/^(?:hash|survey|prune|convert|write|verify) \d+ % · .*\n/gm, "") // slow machines show progress
+    .replace(/^(?:hash|survey|prune|convert|write|verify|measure) \d+ % · .*\n/gm, "") // slow machines show progress
     .replace(/about \d+ [kMG]B with \d+ threads?/g, "MEMORY")
     .replace(/[ \t]+$/gm, "")
     .trimEnd();

@@ -1,5 +1,6 @@
 /** The JSON results of `bench kernels` and `tune`; llama-bench's field names where they exist. */
 import { type Infer, z } from "../../core/zod.ts";
+import { CHOICE_ORIGINS } from "../../pipeline/tune/planner.ts";
 import { bytes, count, fraction } from "./parts.ts";
 
 const positive = z.number().positive();
@@ -117,7 +118,7 @@ export const tuneResultSchema = z.strictObject({
           overlap_ratio: positive,
           kernel: geometrySchema.nullable().describe("Null: the library's own choice"),
           overlap_kernel: geometrySchema.nullable(),
-          from: z.enum(["measured here", "measured on an H100"]),
+          from: z.enum(CHOICE_ORIGINS),
         }),
       ),
     }),

@@ -103,7 +103,7 @@ export function tuneDocument(report: TuneReport): Document {
       [`${counted(matrices.length - dense, "kind")} of layers stay sparse, ${dense} dense.`],
       measured > 0
         ? [good("✓"), ` ${counted(measured, "cell")} measured; kept in ${cache}`]
-        : [faint("Nothing was measured.")],
+        : [faint("Nothing was measured now. On a machine with a GPU: spinfer tune MODEL")],
     ),
   ];
 }

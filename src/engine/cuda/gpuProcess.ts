@@ -172,7 +172,9 @@ export class GpuProcess {
   private died(how: string, asked?: Asked): SpInferError {
     const [first] = this.pending.values();
     const during = asked ?? first?.asked;
-    const said = this.stderr.split("\n").findLast((line) => !/^(?:\s*at |Node\.js |\s*$)/.test(line));
+    const said = this.stderr
+      .split("\n")
+      .findLast((line) => !/^(?:\s*at |Node\.js |\s*$)/.test(line));
     const words = said === undefined ? "" : `: ${printable(said, 300)}`;
     return new SpInferError("E_GPU_FAULT", `the GPU process ended (${how})${words}`, {
       ...(during === undefined ? {} : { found: describe(during) }),

@@ -22,8 +22,12 @@ export interface TokenChoice {
   /** "built-in": the library's own choice. */
   readonly geometry: Geometry | "built-in";
   readonly overlapGeometry: Geometry | "built-in";
-  readonly from: "measured here" | "measured on an H100";
+  /** "estimated": from measurements of other shapes on an H100. */
+  readonly from: ChoiceOrigin;
 }
+
+export const CHOICE_ORIGINS = ["measured here", "measured on an H100", "estimated"] as const;
+export type ChoiceOrigin = (typeof CHOICE_ORIGINS)[number];
 
 export interface MatrixPlan {
   readonly storage: "sparse" | "dense";
@@ -31,6 +35,9 @@ export interface MatrixPlan {
   readonly ratio: number;
   readonly choices: readonly TokenChoice[];
 }
+
+/** Weights below which the start of a kernel is all of its time, and no ratio is known. */
+const LEAST_WEIGHTS = 1 << 20;
 
 /** Sparse must win by so much to be chosen: below it lies the noise of a measurement. */
 const LEAST_GAIN = 1.02;
@@ -87,6 +94,9 @@ function kernelTokens(tokens: number): number {
 /** The nearest measured shape, between its two neighbouring sparsities and tokens. */
 function builtInChoice({ rows, cols, sparsity }: PlannedMatrix, tokens: number): TokenChoice {
   const { shapes, sparsities, tokens: columns } = MEASURED_ON_H100;
+  if (rows * cols < LEAST_WEIGHTS) {
+    return { tokens, ratio: 1, overlapRatio: 1, ...BUILT_IN, from: "estimated" };
+  }
   const nearest = shapes.reduce((best, shape) =>
     distance(shape, rows, cols) < distance(best, rows, cols) ? shape : best,
   );
@@ -106,15 +116,16 @@ function builtInChoice({ rows, cols, sparsity }: PlannedMatrix, tokens: number):
             at(above),
             (percent - sparsities[above - 1]!) / (sparsities[above]! - sparsities[above - 1]!),
           );
-  return {
-    tokens,
-    ratio,
-    overlapRatio,
-    geometry: "built-in",
-    overlapGeometry: "built-in",
-    from: "measured on an H100",
-  };
+  const isExact =
+    nearest.rows === rows &&
+    nearest.cols === cols &&
+    columns.includes(tokens) &&
+    sparsities.includes(Math.round(percent * 10) / 10);
+  const from = isExact ? "measured on an H100" : "estimated";
+  return { tokens, ratio, overlapRatio, ...BUILT_IN, from };
 }
+
+const BUILT_IN = { geometry: "built-in", overlapGeometry: "built-in" } as const;
 
 /** Of shapes: how different their sides are, as factors. */
 function distance({ rows, cols }: MeasuredShape, otherRows: number, otherCols: number): number {

@@ -103,6 +103,18 @@ describe("the planner without measurements", () => {
     expect(at(0.99)).toBe(at(0.8));
   });
 
+  it("says when it estimates, and claims nothing for small matrices", () => {
+    const from = (rows: number, sparsity: number): string =>
+      planMatrix({ ...matrix, rows, sparsity }, [8], []).choices[0]!.from;
+    expect([from(4096, 0.6), from(4100, 0.6), from(4096, 0.61)]).toEqual([
+      "measured on an H100",
+      "estimated",
+      "estimated",
+    ]);
+    const small = planMatrix({ ...matrix, rows: 64, cols: 64 }, [8], []);
+    expect([small.ratio, small.storage, small.choices[0]!.from]).toEqual([1, "dense", "estimated"]);
+  });
+
   it("keeps a matrix dense where sparse products lose", () => {
     expect(planMatrix({ ...matrix, sparsity: 0.1 }, [8], []).storage).toBe("dense");
     expect(planMatrix({ ...matrix, sparsity: 0.4 }, [64, 128], []).storage).toBe("dense");

@@ -1,5 +1,5 @@
 export { isQuantizedConfig, tiedEmbeddings } from "./checkpoint.ts";
-export { type LinearShape, linearShapes } from "./linearShapes.ts";
+export { linearShapes } from "./linearShapes.ts";
 export {
   blockIndex,
   describeTensor,

@@ -7,7 +7,6 @@ export {
   type MaskKind,
   type Measured,
   type Measurement,
-  type MeasureRequest,
   type Packed,
   type Synthetic,
   type WeightFacts,

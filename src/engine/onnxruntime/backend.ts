@@ -19,8 +19,10 @@ import { POSITIONS } from "./traceOps.ts";
 
 /** Tokens that go through a block in one run: short windows go together. */
 const TOKENS_PER_RUN = 2048;
-/** Rows whose logits are held at once. */
-const HEAD_ROWS = 128;
+/** Rows whose logits are held at once: many for speed, within a number of logits for memory. */
+const HEAD_ROWS = 256;
+const HEAD_LOGITS = 2 ** 24;
+const FEWEST_HEAD_ROWS = 16;
 
 export function onnxBackend(host: SessionHost): Backend {
   /** By the hash of the model: blocks of the same structure share a session. */
@@ -157,13 +159,15 @@ async function onnxHead(
 ): Promise<ReadyHead> {
   const { part, slots } = loaded;
   const weights = await keepWeights(host, loaded);
+  const fitting = Math.floor(HEAD_LOGITS / vocabulary);
+  const most = Math.max(FEWEST_HEAD_ROWS, Math.min(HEAD_ROWS, fitting));
   const inSlices = async (
     hidden: Float32Array,
     take: (input: HostTensor, first: number, rows: number) => Promise<void>,
   ): Promise<void> => {
     const all = hidden.length / columns;
-    for (let first = 0; first < all; first += HEAD_ROWS) {
-      const rows = Math.min(HEAD_ROWS, all - first);
+    for (let first = 0; first < all; first += most) {
+      const rows = Math.min(most, all - first);
       const values = hidden.slice(first * columns, (first + rows) * columns);
       await take({ name: HIDDEN_IN, shape: [rows, columns], values }, first, rows);
     }

@@ -3,7 +3,7 @@
  * is made in: a worker, because a run blocks its thread.
  */
 import { SpInferError } from "../../core/errors.ts";
-import type { Library } from "./library.ts";
+import type { Library } from "./import.ts";
 
 export type HostValues = Float32Array | BigInt64Array;
 
@@ -55,6 +55,8 @@ export function createSessionHost(library: typeof Library, threads: number): Ses
         intraOpNumThreads: threads,
         interOpNumThreads: 1,
         graphOptimizationLevel: "all",
+        // threads that wait awake take the cores of whatever else runs, and win nothing here
+        extra: { session: { intra_op: { allow_spinning: "0" } } },
         // errors are thrown; what the library writes besides belongs on nobody's terminal
         logSeverityLevel: 4,
       });

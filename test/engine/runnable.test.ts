@@ -112,4 +112,23 @@ describe.each(ENGINES)("a model on %s", (prefer) => {
     expect(relativeDifference(whole.gram!, sums)).toBeLessThan(1e-6);
     await model.close();
   });
+
+  it("runs windows of many lengths, and those of before again", async () => {
+    const model = await openRunnable(CONFIG, randomModel(CONFIG).source, { prefer });
+    const block = await model.openBlock(0);
+    const hidden = randomFloats(60 * CONFIG.hidden_size, 4);
+    const first = await block.run(hidden, 1);
+    for (const length of [2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60]) await block.run(hidden, length);
+    expect((await block.run(hidden, 1)).hidden).toEqual(first.hidden);
+    await model.close();
+  });
+
+  it("closes after its head could not be read", async () => {
+    const { tensors } = randomModel(CONFIG);
+    tensors.delete("model.norm.weight");
+    const model = await openRunnable(CONFIG, sourceOf(tensors), { prefer });
+    const hidden = new Float32Array(CONFIG.hidden_size);
+    await expect(model.logits(hidden)).rejects.toMatchObject({ code: "E_ARCH_TENSOR" });
+    await model.close();
+  });
 });

@@ -45,7 +45,7 @@ const stretched = (rope: Record<string, unknown>, config: Record<string, unknown
   llama({ ...config, rope_parameters: { rope_theta: 10_000, ...rope } });
 
 const ALTERNATING = ["sliding_attention", "full_attention"];
-const longFactors = [1, 1.2, 1.6, 2.3, 3.5, 5, 8, 12];
+export const LONG_FACTORS = [1, 1.2, 1.6, 2.3, 3.5, 5, 8, 12];
 
 export const CASES = {
   llama: llama({}),
@@ -122,8 +122,8 @@ export const CASES = {
       rope_parameters: {
         rope_type: "longrope",
         rope_theta: 10_000,
-        short_factor: longFactors.map(() => 1),
-        long_factor: longFactors,
+        short_factor: LONG_FACTORS.map(() => 1),
+        long_factor: LONG_FACTORS,
       },
     },
   },

@@ -130,6 +130,10 @@ export const ERROR_CODES = {
   E_MISMATCH: code(EXIT.mismatch, "the checkpoint differs from what its source and recipe give"),
   E_SOURCE_CHANGED: code(EXIT.input, "the source is not what it was"),
 
+  // running a model
+  E_TOKEN_ID: code(EXIT.input, "a token id is outside the model's vocabulary"),
+  E_ACTIVATIONS: code(EXIT.mismatch, "the model's numbers became NaN or infinite"),
+
   // evaluation
   E_TOKENIZER: code(EXIT.input, "the tokenizer is missing or damaged"),
   E_TOKENIZER_UNSUPPORTED: code(
@@ -139,7 +143,6 @@ export const ERROR_CODES = {
   E_VOCABULARY: code(EXIT.input, "the tokenizer and the model have different vocabularies"),
   E_TEXT: code(EXIT.input, "the text cannot be used"),
   E_TEXT_SHORT: code(EXIT.usage, "the text is shorter than one window"),
-  E_EVAL_NONFINITE: code(EXIT.mismatch, "the model gives NaN or infinite numbers"),
   E_EVAL_COMPARE: code(EXIT.usage, "the two evaluations cannot be compared"),
   E_EVAL_REPORT: code(EXIT.input, "the file is not an evaluation report"),
   E_GATE: code(EXIT.mismatch, "a quality gate was missed"),

@@ -62,7 +62,7 @@ export interface MeasureOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Throws E_EVAL_NONFINITE with the place of the first number that is not finite. */
+/** Throws what the engine throws (E_ACTIVATIONS names the first block that gives NaN or infinity). */
 export async function measurePerplexity(
   model: RunnableModel,
   plan: WindowPlan,
@@ -109,8 +109,8 @@ class Measurement {
   async run(): Promise<Measured> {
     const { base } = this.options;
     for (const group of this.groups) {
-      const baseHidden = base === undefined ? undefined : await this.forward(base, group, "base");
-      const hidden = await this.forward(this.model, group, "model");
+      const baseHidden = base && (await asBase(() => this.forward(base, group, "base, ")));
+      const hidden = await this.forward(this.model, group, "");
       for (const batch of batches(group)) {
         for (let w = batch.begin; w < batch.end; w++) {
           if (base === undefined) await this.score(group, w, hidden);
@@ -135,11 +135,7 @@ class Measurement {
   }
 
   /** The hidden states after the last block, [windows × length, hidden]. */
-  private async forward(
-    model: RunnableModel,
-    group: Group,
-    which: "model" | "base",
-  ): Promise<Float32Array> {
+  private async forward(model: RunnableModel, group: Group, whose: string): Promise<Float32Array> {
     const { blocks, hidden: width } = model.facts;
     const { length } = group;
     const rows = length * width;
@@ -149,7 +145,6 @@ class Measurement {
       for (let w = begin; w < end; w++)
         ids.set(windowIds(this.plan, group.windows[w]!), (w - begin) * length);
       const embedded = await model.embed(ids, length);
-      requireFinite(embedded, "the embedding", which);
       states.set(embedded, begin * rows);
     }
     for (let index = 0; index < blocks; index++) {
@@ -159,9 +154,8 @@ class Measurement {
           this.checkCancelled();
           const part = states.subarray(begin * rows, end * rows);
           const { hidden } = await block.run(part, length);
-          requireFinite(hidden, `block ${index} of ${blocks} (counted from 0)`, which);
           part.set(hidden);
-          this.step(which === "base" ? `base, block ${index}` : `block ${index}`);
+          this.step(`${whose}block ${index}`);
         }
       } finally {
         await block.close();
@@ -175,7 +169,7 @@ class Measurement {
     const { losses } = await this.model.score(hidden, targets);
     let sum = 0;
     for (const loss of losses) sum += loss;
-    requireFinite([sum], "the output head", "model");
+    requireFinite(sum);
     this.losses.add(sum, targets.length);
   }
 
@@ -196,15 +190,14 @@ class Measurement {
       this.checkCancelled();
       const to = Math.min(from + atOnce, targets.length);
       const logits = await this.model.logits(rowsOf(this.model, ours, from, to));
-      const baseLogits = await base.logits(rowsOf(base, theirs, from, to));
+      const baseLogits = await asBase(() => base.logits(rowsOf(base, theirs, from, to)));
       for (let row = 0; row < to - from; row++) {
         const span = [row * vocabulary, (row + 1) * vocabulary] as const;
         const target = targets[from + row]!;
         addRow(total, compareRow(logits.subarray(...span), baseLogits.subarray(...span), target));
       }
     }
-    requireFinite([total.baseLoss], "the output head", "base");
-    requireFinite([total.loss, total.divergence], "the output head", "model");
+    requireFinite(total.loss, total.baseLoss, total.divergence);
     this.losses.add(total.loss, targets.length);
     this.baseLosses.add(total.baseLoss, targets.length);
     this.divergences.add(total.divergence, targets.length);
@@ -283,7 +276,7 @@ function figuresOf(losses: WindowSums): Figures {
   const perplexity = exponential(loss);
   if (!Number.isFinite(perplexity.mean)) {
     throw new SpInferError(
-      "E_EVAL_NONFINITE",
+      "E_ACTIVATIONS",
       `the perplexity is too large to be a number: the mean loss is ${loss.mean.toPrecision(4)} nats`,
       { hint: HINT },
     );
@@ -294,18 +287,24 @@ function figuresOf(losses: WindowSums): Figures {
 const HINT =
   "look for NaN, infinity and odd values among the weights: spinfer inspect MODEL --stats";
 
-function requireFinite(
-  numbers: Float32Array | readonly number[],
-  where: string,
-  which: "model" | "base",
-): void {
-  let sum = 0;
-  // finite minus itself is 0, anything else NaN
-  for (let i = 0; i < numbers.length; i++) sum += numbers[i]! - numbers[i]!;
-  if (sum === 0) return;
-  const at = numbers.findIndex((number) => !Number.isFinite(number));
-  const whose = which === "base" ? "the model of --base" : "the model";
-  throw new SpInferError("E_EVAL_NONFINITE", `${whose} gives ${numbers[at]} after ${where}`, {
+/** Hidden states and logits are the engine's to check; what is made of them is checked here. */
+function requireFinite(...sums: readonly number[]): void {
+  const bad = sums.find((sum) => !Number.isFinite(sum));
+  if (bad === undefined) return;
+  throw new SpInferError("E_ACTIVATIONS", `the losses of a window add up to ${bad}`, {
     hint: HINT,
   });
+}
+
+/** Says that it happened to the model that the other is compared with. */
+async function asBase<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (!(thrown instanceof SpInferError) || thrown.code === "E_CANCELLED") throw thrown;
+    throw new SpInferError(thrown.code, `--base: ${thrown.message}`, {
+      ...thrown.detail,
+      cause: thrown,
+    });
+  }
 }

@@ -20,8 +20,8 @@ export interface BigramOptions {
   readonly blocks?: number;
   readonly positions?: number;
   readonly seed?: number;
-  /** What block `i` puts in the first hidden state that it is given. */
-  readonly poison?: { readonly block: number; readonly value: number };
+  /** What running a block throws. */
+  readonly failure?: { readonly block: number; readonly error: Error };
   /** Logits, row by row of the token before; random ones without. */
   readonly table?: Float32Array;
 }
@@ -32,7 +32,7 @@ export function randomTable(vocabulary: number, seed: number): Float32Array {
 }
 
 export function bigramModel(options: BigramOptions = {}): RunnableModel & { calls: Calls } {
-  const { vocabulary = 11, blocks = 2, positions, seed = 1, poison } = options;
+  const { vocabulary = 11, blocks = 2, positions, seed = 1, failure } = options;
   const table = options.table ?? randomTable(vocabulary, seed);
   const calls: Calls = { opened: [], open: 0, mostOpen: 0, largestBatch: 0, largestLogits: 0 };
   const logits = (hidden: Float32Array): Float32Array => {
@@ -59,9 +59,8 @@ export function bigramModel(options: BigramOptions = {}): RunnableModel & { call
       return {
         async run(hidden) {
           calls.largestBatch = Math.max(calls.largestBatch, hidden.length);
-          const out = hidden.slice();
-          if (poison?.block === index) out[0] = poison.value;
-          return { hidden: out, observed: new Map() };
+          if (failure?.block === index) throw failure.error;
+          return { hidden: hidden.slice(), observed: new Map() };
         },
         async close() {
           calls.open--;

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { SpInferError } from "../../src/core/errors.ts";
 import { compareRow } from "../../src/eval/compareLogits.ts";
 import { measurePerplexity, type Step } from "../../src/eval/perplexity.ts";
 import { WindowSums } from "../../src/eval/sums.ts";
@@ -203,40 +204,35 @@ describe("a comparison with another model", () => {
 describe("numbers that are none", () => {
   const windows = plan(500, { protocol: "wanda", ctx: 50 });
 
-  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
-    "%s in a hidden state names the block",
-    async (value) => {
-      const model = bigramModel({ blocks: 3, poison: { block: 1, value } });
-      await expect(measurePerplexity(model, windows)).rejects.toMatchObject({
-        code: "E_EVAL_NONFINITE",
-        exit: 4,
-        message: `the model gives ${value} after block 1 of 3 (counted from 0)`,
-      });
-      expect(model.calls.open).toBe(0);
-    },
-  );
-
-  it("in the base names the base", async () => {
-    const base = bigramModel({ poison: { block: 0, value: Number.NaN } });
-    await expect(measurePerplexity(bigramModel(), windows, { base })).rejects.toThrow(
-      "the model of --base gives NaN after block 0 of 2",
-    );
-  });
-
   it.each([Number.NaN, Number.POSITIVE_INFINITY])(
-    "%s among the logits names the head",
+    "%s among the logits is no loss",
     async (value) => {
       const table = randomTable(VOCABULARY, 1).fill(value, 0, 5);
-      const head = {
-        code: "E_EVAL_NONFINITE",
-        message: expect.stringContaining("after the output head"),
+      const found = {
+        code: "E_ACTIVATIONS",
+        exit: 4,
+        message: "the losses of a window add up to NaN",
       };
-      await expect(measurePerplexity(bigramModel({ table }), windows)).rejects.toMatchObject(head);
+      await expect(measurePerplexity(bigramModel({ table }), windows)).rejects.toMatchObject(found);
       await expect(
         measurePerplexity(bigramModel({ table }), windows, { base: bigramModel() }),
-      ).rejects.toMatchObject(head);
+      ).rejects.toMatchObject(found);
     },
   );
+
+  it("in the base are told as the base's", async () => {
+    const what = new SpInferError("E_ACTIVATIONS", "NaN or infinite numbers after block 1", {
+      hint: "look",
+    });
+    const base = bigramModel({ blocks: 3, failure: { block: 1, error: what } });
+    await expect(measurePerplexity(bigramModel(), windows, { base })).rejects.toMatchObject({
+      code: "E_ACTIVATIONS",
+      message: "--base: NaN or infinite numbers after block 1",
+      detail: { hint: "look" },
+    });
+    expect(base.calls.open).toBe(0);
+    await expect(measurePerplexity(base, windows)).rejects.toBe(what);
+  });
 
   it("of a perplexity beyond all numbers are not printed", async () => {
     const table = new Float32Array(VOCABULARY ** 2).map((_, i) =>

@@ -82,6 +82,9 @@ export const ERROR_CODES = {
   E_LIMIT: code(EXIT.limit, "a resource limit is reached"),
   E_CONFIG: code(EXIT.input, "config.json is missing or not valid"),
   E_ARCH_SHAPE: code(EXIT.input, "config.json and the tensors disagree"),
+  E_ARCH_UNKNOWN: code(EXIT.unsupported, "models of this architecture cannot be run"),
+  E_ARCH_OPTION: code(EXIT.unsupported, "config.json asks for something that is not implemented"),
+  E_ARCH_TENSOR: code(EXIT.input, "a tensor that the architecture needs is missing"),
   E_QUANTIZED_INPUT: code(EXIT.unsupported, "the model is already quantized"),
   E_SHAPE_UNSUPPORTED: code(EXIT.unsupported, "a tensor's shape cannot be pruned"),
   E_DTYPE_UNSUPPORTED: code(EXIT.unsupported, "the dtype cannot be used for this"),
@@ -123,16 +126,17 @@ export const ERROR_CODES = {
   E_TB_ZERO: code(EXIT.input, "a tile-bitmap chunk stores a zero"),
   E_TB_PAIR: code(EXIT.input, "a packed weight and its weight_meta do not belong together"),
 
+  // running a model
+  E_ENGINE_MISSING: code(EXIT.unsupported, "the engine that was asked for is not installed"),
+  E_TOKEN_ID: code(EXIT.input, "a token id is outside the model's vocabulary"),
+  E_ACTIVATIONS: code(EXIT.mismatch, "the model's numbers became NaN or infinite"),
+
   // verify
   E_HASH: code(EXIT.mismatch, "a hash does not match"),
   E_MANIFEST: code(EXIT.mismatch, "the manifest is damaged or does not match the checkpoint"),
   E_NO_MANIFEST: code(EXIT.mismatch, "the checkpoint has no manifest"),
   E_MISMATCH: code(EXIT.mismatch, "the checkpoint differs from what its source and recipe give"),
   E_SOURCE_CHANGED: code(EXIT.input, "the source is not what it was"),
-
-  // running a model
-  E_TOKEN_ID: code(EXIT.input, "a token id is outside the model's vocabulary"),
-  E_ACTIVATIONS: code(EXIT.mismatch, "the model's numbers became NaN or infinite"),
 
   // evaluation
   E_TOKENIZER: code(EXIT.input, "the tokenizer is missing or damaged"),

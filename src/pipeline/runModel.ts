@@ -1,5 +1,6 @@
 /** An opened checkpoint, made ready to run on an engine. */
-import { type EngineChoice, openRunnable, type RunnableModel } from "../engine/index.ts";
+import type { RunnableModel } from "../engine/engine.ts";
+import { type EngineChoice, openRunnable } from "../engine/index.ts";
 import type { OpenedModel } from "./openModel.ts";
 import { weightSource } from "./weightSource.ts";
 

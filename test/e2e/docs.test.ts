@@ -18,6 +18,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   "npm start": "test/e2e/start.test.ts",
   "npm test": "this is it",
   "npm run bench:convert": "a benchmark",
+  "npm run bench:eval": "a benchmark",
   "npm run check": "npm test runs it",
   "npm run build": "npm test runs it",
 };

@@ -59,10 +59,11 @@ export function evalTable(report: EvalReport): Table {
     agreement: base?.agreement ?? null,
     ...shared,
   });
+  const known = rows.some(({ sparsity }) => sparsity !== null);
   return {
     columns: [
       { key: "model", title: "model" },
-      { key: "sparsity", title: "zeros", align: "right", show: showPercent },
+      { key: "sparsity", title: "zeros", align: "right", show: showPercent, dataOnly: !known },
       { key: "perplexity", title: "ppl", align: "right", show: (v) => formatPerplexity(Number(v)) },
       { key: "stderr", title: "±", align: "right", show: (v) => showError(v, perplexity) },
       { key: "loss", title: "loss", align: "right", dataOnly: true },

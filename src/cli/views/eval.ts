@@ -33,6 +33,7 @@ export function missedGate({ gates }: EvalReport): Outcome["failure"] {
 export function evalTable(report: EvalReport): Table {
   const { base } = report;
   const beside = base !== null;
+  const ran = base?.source === "model";
   const rows: Row[] = [];
   const shared = {
     protocol: report.protocol,
@@ -68,8 +69,8 @@ export function evalTable(report: EvalReport): Table {
       { key: "stderr", title: "±", align: "right", show: (v) => showError(v, perplexity) },
       { key: "loss", title: "loss", align: "right", dataOnly: true },
       { key: "delta", title: "Δ", align: "right", show: showChange, dataOnly: !beside },
-      { key: "kl", title: "KL", align: "right", show: showKl, dataOnly: !beside },
-      { key: "agreement", title: "same top", align: "right", show: showPercent, dataOnly: !beside },
+      { key: "kl", title: "KL", align: "right", show: showKl, dataOnly: !ran },
+      { key: "agreement", title: "same top", align: "right", show: showPercent, dataOnly: !ran },
       ...Object.keys(shared).map((key) => ({ key, title: key, dataOnly: true })),
     ],
     rows,

@@ -63,7 +63,7 @@ function masked(text: string): string {
     .replace(/\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+m\d\ds\b/g, "TIME")
     .replace(/[\d.]+ [kMGT]B free/g, "FREE")
     .replace(/[\d.]+ GB\/s/g, "SPEED")
-    .replace(/^(?:hash|survey|prune|convert|write|verify) \d+ % · .*\n/gm, "") // slow machines show progress
+    .replace(/^(?:hash (?:source|output)|survey|prune|convert|verify|evaluate) \d+ % · .*\n/gm, "") // slow machines show progress
     .replace(/about \d+ [kMG]B with \d+ threads?/g, "MEMORY")
     .replace(/[ \t]+$/gm, "")
     .trimEnd();

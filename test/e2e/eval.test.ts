@@ -31,8 +31,8 @@ describe("what people see", () => {
       "protocol wanda · window 128 · BOS once · 4 windows, 508 tokens scored
       text models/demo/heldout.txt sha256 052bbbeaf131… · tokenizer sha256 0d7284eb1fd9…
 
-        model  zeros     ppl       ±
-        demo          1.4078  0.0452
+        model     ppl       ±
+        demo   1.4078  0.0452
 
         onnxruntime in TIME
       "

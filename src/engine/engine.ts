@@ -17,7 +17,10 @@ export interface DenseTensor {
 export interface WeightSource {
   has(name: string): boolean;
   shapeOf(name: string): readonly number[];
-  /** Throws E_ARCH_TENSOR when there is no such tensor. */
+  /**
+   * A fresh array at each call: the engine moves it to its thread. Throws E_ARCH_TENSOR when there
+   * is no such tensor.
+   */
   read(name: string): Promise<DenseTensor>;
 }
 
@@ -28,8 +31,11 @@ export interface ModelFacts {
   readonly blocks: number;
   readonly hidden: number;
   readonly vocabulary: number;
-  /** Longest window that positions are defined for, where there is a limit. */
-  readonly positions: number | undefined;
+  /**
+   * max_position_embeddings: the longest window that the model was made for. Models with a table of
+   * positions (GPT-2, OPT) cannot run longer ones and throw E_OPTION; rotary ones run them badly.
+   */
+  readonly positions: number;
 }
 
 /** What is gathered of the inputs of each linear layer of a block. */
@@ -52,7 +58,7 @@ export interface BlockOutput {
 }
 
 export interface RunnableBlock {
-  /** hidden: [windows × length, hidden]; not changed. */
+  /** hidden: [windows × length, hidden]; not changed. Throws E_ACTIVATIONS for NaN and infinity. */
   run(hidden: Float32Array, length: number, observe?: Observation): Promise<BlockOutput>;
   close(): Promise<void>;
 }
@@ -68,14 +74,18 @@ export interface Scores {
 export interface RunnableModel {
   readonly engine: "onnxruntime" | "typescript";
   readonly facts: ModelFacts;
-  /** ids [windows × length] → hidden states [windows × length, hidden]. */
+  /** ids [windows × length] → hidden states [windows × length, hidden]. Throws E_TOKEN_ID. */
   embed(ids: Int32Array, length: number): Promise<Float32Array>;
   /**
    * The weights of one block, read and made ready. `replaced` gives other values for some of them
-   * (a block that has just been pruned and is not in any file yet).
+   * (a block that has just been pruned and is not in any file yet), by their names in the
+   * checkpoint, in the checkpoint's layout; they are copied. Throws E_ARCH_TENSOR and E_ARCH_SHAPE.
    */
   openBlock(index: number, replaced?: ReadonlyMap<string, DenseTensor>): Promise<RunnableBlock>;
-  /** Final norm, head and log-softmax in slices of rows. targets: one a row; −1 is not scored. */
+  /**
+   * Final norm, head and log-softmax in slices of rows. targets: one a row; −1 is not scored.
+   * Throws E_TOKEN_ID, and E_ACTIVATIONS where a loss is no number.
+   */
   score(hidden: Float32Array, targets: Int32Array): Promise<Scores>;
   /** Final norm and head: [rows, vocabulary]. Large: for few rows. */
   logits(hidden: Float32Array): Promise<Float32Array>;

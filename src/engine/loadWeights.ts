@@ -17,6 +17,14 @@ export async function loadWeights(
 ): Promise<LoadedPart> {
   const slots = weightsOf(part);
   for (const { name, shape } of slots) checkTensor(source, part.prefix + name, shape);
+  const known = new Set(slots.map(({ name }) => part.prefix + name));
+  for (const name of replaced.keys()) {
+    if (known.has(name)) continue;
+    throw new SpInferError("E_ARCH_TENSOR", `${printable(name)} is no weight of this block`, {
+      tensor: name,
+      expected: `one of ${[...known].join(", ")}`,
+    });
+  }
   const weights = new Map<string, DenseTensor>();
   for (const { name, shape } of slots) {
     const full = part.prefix + name;

@@ -77,7 +77,8 @@ export function runnableModel(
     },
     async close() {
       embedding = undefined;
-      if (head !== undefined) await (await head).close();
+      const made = await head?.catch(() => undefined); // whoever asked for it has been told
+      await made?.close();
       head = undefined;
       await backend.close();
     },

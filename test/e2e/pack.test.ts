@@ -14,6 +14,8 @@ function run(command: string, args: readonly string[], cwd: string): string {
     cwd,
     encoding: "utf8",
     shell: SHELL,
+    // the optional engine's install script would look for a GPU library on the network
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" },
   });
   if (status !== 0)
     throw new Error(`${command} ${args.join(" ")}: exit ${status}\n${stdout}\n${stderr}`);

@@ -45,7 +45,7 @@ const stretched = (rope: Record<string, unknown>, config: Record<string, unknown
   llama({ ...config, rope_parameters: { rope_theta: 10_000, ...rope } });
 
 const ALTERNATING = ["sliding_attention", "full_attention"];
-const longFactors = [1, 1.2, 1.6, 2.3, 3.5, 5, 8, 12];
+export const LONG_FACTORS = [1, 1.2, 1.6, 2.3, 3.5, 5, 8, 12];
 
 export const CASES = {
   llama: llama({}),
@@ -73,6 +73,16 @@ export const CASES = {
     factor: 4,
     original_max_position_embeddings: 64,
   }),
+  "llama, yarn, own numbers": stretched({
+    rope_type: "yarn",
+    factor: 4,
+    original_max_position_embeddings: 64,
+    truncate: false,
+    beta_fast: 9,
+    beta_slow: 2,
+    mscale: 0.8,
+    mscale_all_dim: 0.5,
+  }),
   mistral: { model_type: "mistral", config: { ...SMALL, head_dim: 24, sliding_window: 40 } },
   qwen2: { model_type: "qwen2", config: { ...SMALL } },
   "qwen2, sliding": {
@@ -90,6 +100,10 @@ export const CASES = {
     model_type: "opt",
     config: { ...OPT, do_layer_norm_before: false, word_embed_proj_dim: 32 },
   },
+  "opt, bare": {
+    model_type: "opt",
+    config: { ...OPT, enable_bias: false, layer_norm_elementwise_affine: false },
+  },
   gpt_neox: { model_type: "gpt_neox", config: { ...NEOX } },
   "gpt_neox, sequential": {
     model_type: "gpt_neox",
@@ -97,7 +111,7 @@ export const CASES = {
   },
   phi3: {
     model_type: "phi3",
-    config: { ...SMALL, pad_token_id: 0, sliding_window: 140 },
+    config: { ...SMALL, pad_token_id: 0, sliding_window: 140, partial_rotary_factor: 0.5 },
   },
   "phi3, longrope": {
     model_type: "phi3",
@@ -108,8 +122,8 @@ export const CASES = {
       rope_parameters: {
         rope_type: "longrope",
         rope_theta: 10_000,
-        short_factor: longFactors.map(() => 1),
-        long_factor: longFactors,
+        short_factor: LONG_FACTORS.map(() => 1),
+        long_factor: LONG_FACTORS,
       },
     },
   },

@@ -3,11 +3,46 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openRunnable } from "../../src/engine/index.ts";
+import { openModel } from "../../src/pipeline/openModel.ts";
+import { weightSource } from "../../src/pipeline/weightSource.ts";
 import { describePython } from "../helpers/python.ts";
-import { CASE_NAMES, Checkpoints, relativeDifference, runBlocks } from "./checkpoints.ts";
+import {
+  CASE_NAMES,
+  Checkpoints,
+  LONG_FACTORS,
+  relativeDifference,
+  runBlocks,
+} from "./checkpoints.ts";
 
 const LOGITS = 1e-4;
 const STATISTICS = 1e-5;
+
+/** What those configs say where later ones have rope_parameters and layer_types. */
+const OLDER = {
+  "llama, llama3": {
+    rope_theta: 10_000,
+    rope_scaling: {
+      type: "llama3",
+      factor: 8,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 64,
+    },
+  },
+  "qwen2, sliding": { rope_theta: 10_000 },
+  gpt_neox: { rotary_pct: 0.25, rotary_emb_base: 10_000 },
+  "phi3, longrope": {
+    rope_theta: 10_000,
+    rope_scaling: {
+      type: "su",
+      short_factor: LONG_FACTORS.map(() => 1),
+      long_factor: LONG_FACTORS,
+    },
+  },
+  gemma2: { rope_theta: 10_000 },
+  gemma3: { rope_theta: 1_000_000, rope_local_base_freq: 10_000, sliding_window_pattern: 2 },
+} as const;
 
 describePython("families beside transformers", () => {
   const folder = mkdtempSync(join(tmpdir(), "spinfer-engine-"));
@@ -60,4 +95,19 @@ describePython("families beside transformers", () => {
       expect(seen).toBe(layers.length);
     });
   });
+
+  it.each(Object.keys(OLDER) as (keyof typeof OLDER)[])(
+    "%s is read from a config.json of before transformers 5",
+    async (name) => {
+      const opened = await openModel(made.path(name));
+      const config = { ...opened.archive.config };
+      for (const key of ["rope_parameters", "layer_types"]) delete config[key];
+      const older = { ...config, ...OLDER[name] };
+      const model = await openRunnable(older, weightSource(opened), { prefer: "onnxruntime" });
+      const { length } = made.of(name);
+      const logits = await model.logits(await runBlocks(model, made.ids(name), length));
+      await model.close();
+      expect(relativeDifference(logits, made.floats(name, "logits"))).toBeLessThan(LOGITS);
+    },
+  );
 });

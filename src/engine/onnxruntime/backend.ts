@@ -19,27 +19,55 @@ import { POSITIONS } from "./traceOps.ts";
 
 /** Tokens that go through a block in one run: short windows go together. */
 const TOKENS_PER_RUN = 2048;
-/** Rows whose logits are held at once. */
-const HEAD_ROWS = 128;
+/** Rows whose logits are held at once: many for speed, within a number of logits for memory. */
+const HEAD_ROWS = 256;
+const HEAD_LOGITS = 2 ** 24;
+const FEWEST_HEAD_ROWS = 16;
+
+/**
+ * Sessions that are kept: each holds the memory of its largest run. Blocks of one or two kinds at
+ * two lengths of windows, observed or not, and the head.
+ */
+const MOST_SESSIONS = 8;
 
 export function onnxBackend(host: SessionHost): Backend {
-  /** By the hash of the model: blocks of the same structure share a session. */
-  const sessions = new Map<string, Promise<number>>();
-  const sessionOf = (model: Uint8Array, constants: readonly HostTensor[]): Promise<number> => {
-    const key = createHash("sha256").update(model).digest("hex");
-    const known = sessions.get(key) ?? host.addSession(model, constants);
-    sessions.set(key, known);
-    return known;
-  };
+  const sessions = sessionStore(host);
   return {
     name: "onnxruntime",
-    block: (loaded, hidden) => onnxBlock(host, sessionOf, loaded, hidden),
-    head: (loaded, hidden, vocabulary) => onnxHead(host, sessionOf, loaded, hidden, vocabulary),
+    block: (loaded, hidden) => onnxBlock(host, sessions, loaded, hidden),
+    head: (loaded, hidden, vocabulary) => onnxHead(host, sessions, loaded, hidden, vocabulary),
     close: () => host.close(),
   };
 }
 
-type SessionOf = (model: Uint8Array, constants: readonly HostTensor[]) => Promise<number>;
+type SessionOf = (graph: SessionGraph) => Promise<number>;
+
+interface SessionGraph {
+  /** Graphs of the same key are the same. */
+  readonly key: string;
+  readonly model: Uint8Array;
+  readonly constants: readonly HostTensor[];
+}
+
+/** Blocks of the same structure share a session; those used longest ago go. */
+function sessionStore(host: SessionHost): SessionOf {
+  const sessions = new Map<string, Promise<number>>();
+  return async ({ key, model, constants }) => {
+    const session = sessions.get(key) ?? host.addSession(model, constants);
+    sessions.delete(key);
+    sessions.set(key, session); // the last one is the one used last
+    const [oldest] = sessions;
+    if (sessions.size > MOST_SESSIONS && oldest !== undefined) {
+      sessions.delete(oldest[0]);
+      await host.dropSession(await oldest[1]);
+    }
+    return session;
+  };
+}
+
+function keyed(model: Uint8Array, constants: readonly HostTensor[] = []): SessionGraph {
+  return { key: createHash("sha256").update(model).digest("hex"), model, constants };
+}
 
 function keepWeights(host: SessionHost, { weights }: LoadedPart): Promise<number> {
   return host.addWeights(
@@ -54,19 +82,20 @@ async function onnxBlock(
   columns: number,
 ): Promise<ReadyBlock> {
   const weights = await keepWeights(host, loaded);
-  const graphs = new Map<string, { graph: BlockGraph; session: number }>();
-  const graphOf = async (length: number, observe: Observation) => {
+  const graphs = new Map<string, { graph: BlockGraph; keyed: SessionGraph }>();
+  const graphOf = (length: number, observe: Observation) => {
     const key = `${length} ${observe}`;
     const known = graphs.get(key);
     if (known !== undefined) return known;
     const graph = blockGraph(loaded.part, loaded.slots, columns, length, observe);
-    const made = { graph, session: await sessionOf(graph.model, graph.constants) };
+    const made = { graph, keyed: keyed(graph.model, graph.constants) };
     graphs.set(key, made);
     return made;
   };
   return {
     async run(hidden, length, observe) {
-      const { graph, session } = await graphOf(length, observe);
+      const { graph, keyed: sessionGraph } = graphOf(length, observe);
+      const session = await sessionOf(sessionGraph);
       const windows = hidden.length / columns / length;
       const together = Math.max(1, Math.floor(TOKENS_PER_RUN / length));
       const out = new Float32Array(hidden.length);
@@ -157,20 +186,24 @@ async function onnxHead(
 ): Promise<ReadyHead> {
   const { part, slots } = loaded;
   const weights = await keepWeights(host, loaded);
+  const scores = keyed(scoreGraph(part, slots, columns));
+  const plain = keyed(logitsGraph(part, slots, columns, vocabulary));
+  const fitting = Math.floor(HEAD_LOGITS / vocabulary);
+  const most = Math.max(FEWEST_HEAD_ROWS, Math.min(HEAD_ROWS, fitting));
   const inSlices = async (
     hidden: Float32Array,
     take: (input: HostTensor, first: number, rows: number) => Promise<void>,
   ): Promise<void> => {
     const all = hidden.length / columns;
-    for (let first = 0; first < all; first += HEAD_ROWS) {
-      const rows = Math.min(HEAD_ROWS, all - first);
+    for (let first = 0; first < all; first += most) {
+      const rows = Math.min(most, all - first);
       const values = hidden.slice(first * columns, (first + rows) * columns);
       await take({ name: HIDDEN_IN, shape: [rows, columns], values }, first, rows);
     }
   };
   return {
     async logits(hidden) {
-      const session = await sessionOf(logitsGraph(part, slots, columns, vocabulary), []);
+      const session = await sessionOf(plain);
       const out = new Float32Array((hidden.length / columns) * vocabulary);
       await inSlices(hidden, async (input, first, rows) => {
         const shape = [rows, vocabulary];
@@ -181,7 +214,7 @@ async function onnxHead(
       return out;
     },
     async score(hidden, targets): Promise<Scores> {
-      const session = await sessionOf(scoreGraph(part, slots, columns), []);
+      const session = await sessionOf(scores);
       const losses = new Float64Array(targets.length);
       const best = new Int32Array(targets.length);
       await inSlices(hidden, async (input, first, rows) => {

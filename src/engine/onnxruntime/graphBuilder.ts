@@ -48,16 +48,40 @@ export class GraphBuilder {
     attributes: Readonly<Record<string, Attribute>> = {},
     options: { readonly microsoft?: boolean; readonly output?: string } = {},
   ): Value {
-    const output = options.output ?? this.fresh();
+    return this.push(
+      operator,
+      inputs,
+      attributes,
+      [options.output ?? this.fresh()],
+      options.microsoft,
+    );
+  }
+
+  /** Adds an operator with two outputs, of which only the second is wanted. */
+  addSecond(
+    operator: string,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, Attribute>>,
+  ): Value {
+    return this.push(operator, inputs, attributes, [this.fresh(), this.fresh()]);
+  }
+
+  private push(
+    operator: string,
+    inputs: readonly Value[],
+    attributes: Readonly<Record<string, Attribute>>,
+    outputs: readonly Value[],
+    microsoft = false,
+  ): Value {
     this.nodes.push({
       opType: operator,
-      domain: options.microsoft === true ? MICROSOFT : "",
+      domain: microsoft ? MICROSOFT : "",
       name: `${operator}_${this.nodes.length}`,
       input: [...inputs],
-      output: [output],
+      output: [...outputs],
       attribute: Object.entries(attributes).map(([name, value]) => attributeOf(name, value)),
     });
-    return output;
+    return outputs.at(-1)!;
   }
 
   /** A constant list of whole numbers; the same list is the same value. */

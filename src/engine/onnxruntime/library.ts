@@ -1,8 +1,6 @@
 /** The optional library, loaded when it is first needed. */
-import type * as Library from "onnxruntime-node";
 import { SpInferError } from "../../core/errors.ts";
-
-export type { Library };
+import { importLibrary, type Library } from "./import.ts";
 
 /** What to run to get it. Its own install script would fetch a GPU library that nobody needs here. */
 const INSTALL = "ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node@1.30.0";
@@ -10,7 +8,7 @@ const INSTALL = "ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node@1.30
 /** Throws E_ENGINE_MISSING with the reason when it is not installed or cannot be loaded. */
 export async function loadLibrary(): Promise<typeof Library> {
   try {
-    return await import("onnxruntime-node");
+    return await importLibrary();
   } catch (thrown) {
     const text = thrown instanceof Error ? thrown.message : String(thrown);
     const missing = (thrown as { code?: unknown }).code === "ERR_MODULE_NOT_FOUND";

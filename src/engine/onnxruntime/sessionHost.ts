@@ -3,7 +3,7 @@
  * is made in: a worker, because a run blocks its thread.
  */
 import { SpInferError } from "../../core/errors.ts";
-import type { Library } from "./library.ts";
+import type { Library } from "./import.ts";
 
 export type HostValues = Float32Array | BigInt64Array;
 
@@ -26,9 +26,11 @@ export interface HostRun {
   }[];
 }
 
-/** All arrays that are given belong to the host from then on. */
+/** Arrays of weights and inputs belong to the host from then on. */
 export interface SessionHost {
+  /** `constants` are fed at every run. */
   addSession(model: Uint8Array, constants: readonly HostTensor[]): Promise<number>;
+  dropSession(session: number): Promise<void>;
   addWeights(tensors: readonly HostTensor[]): Promise<number>;
   dropWeights(weights: number): Promise<void>;
   run(run: HostRun): Promise<HostTensor[]>;
@@ -41,9 +43,9 @@ interface Session {
 }
 
 export function createSessionHost(library: typeof Library, threads: number): SessionHost {
-  const sessions: Session[] = [];
+  const sessions = new Map<number, Session>();
   const weightSets = new Map<number, readonly HostTensor[]>();
-  let nextWeights = 0;
+  let next = 0;
   const tensorOf = ({ shape, values }: HostTensor): Library.Tensor =>
     values instanceof Float32Array
       ? new library.Tensor("float32", values, shape)
@@ -55,20 +57,28 @@ export function createSessionHost(library: typeof Library, threads: number): Ses
         intraOpNumThreads: threads,
         interOpNumThreads: 1,
         graphOptimizationLevel: "all",
+        // threads that wait awake take the cores of whatever else runs, and win nothing here
+        extra: { session: { intra_op: { allow_spinning: "0" } } },
         // errors are thrown; what the library writes besides belongs on nobody's terminal
         logSeverityLevel: 4,
       });
-      return sessions.push({ session, constants }) - 1;
+      sessions.set(next, { session, constants });
+      return next++;
+    },
+    async dropSession(id) {
+      const dropped = sessions.get(id);
+      sessions.delete(id);
+      await dropped?.session.release();
     },
     async addWeights(tensors) {
-      weightSets.set(nextWeights, tensors);
-      return nextWeights++;
+      weightSets.set(next, tensors);
+      return next++;
     },
     async dropWeights(weights) {
       weightSets.delete(weights);
     },
     async run({ session: id, weights, inputs, outputs }) {
-      const { session, constants } = sessions[id]!;
+      const { session, constants } = sessions.get(id)!;
       const wanted = new Set(session.inputNames);
       const feeds: Record<string, Library.Tensor> = {};
       for (const tensor of [...constants, ...(weightSets.get(weights) ?? []), ...inputs]) {
@@ -89,7 +99,8 @@ export function createSessionHost(library: typeof Library, threads: number): Ses
     },
     async close() {
       weightSets.clear();
-      await Promise.all(sessions.splice(0).map(({ session }) => session.release()));
+      await Promise.all([...sessions.values()].map(({ session }) => session.release()));
+      sessions.clear();
     },
   };
 }

@@ -67,8 +67,8 @@ function workerHost(threads: number): SessionHost {
     });
   };
   return {
-    addSession: (model, constants) =>
-      call({ method: "addSession", values: [model, constants] }, buffersOf(constants)),
+    addSession: (model, constants) => call({ method: "addSession", values: [model, constants] }),
+    dropSession: (session) => call({ method: "dropSession", values: [session] }),
     addWeights: (tensors) => call({ method: "addWeights", values: [tensors] }, buffersOf(tensors)),
     dropWeights: (weights) => call({ method: "dropWeights", values: [weights] }),
     run: (run) => call({ method: "run", values: [run] }, buffersOf(run.inputs)),

@@ -1,0 +1,46 @@
+/** One forward pass over fixed tokens, scored; prints its figures as JSON. */
+import { openRunnable } from "../../../dist/src/engine/index.js";
+import { openModel } from "../../../dist/src/pipeline/openModel.js";
+import { weightSource } from "../../../dist/src/pipeline/weightSource.js";
+
+const [path, ...numbers] = process.argv.slice(2);
+const [length, windows, threads] = numbers.map(Number);
+const opened = await openModel(path);
+const model = await openRunnable(opened.archive.config, weightSource(opened), {
+  prefer: "onnxruntime",
+  threads,
+});
+const ids = tokens(length * windows, model.facts.vocabulary);
+const targets = ids.map((_, i) => ((i + 1) % length === 0 ? -1 : ids[i + 1]));
+
+const before = process.cpuUsage();
+const begin = performance.now();
+let hidden = await model.embed(ids, length);
+for (let index = 0; index < model.facts.blocks; index++) {
+  const block = await model.openBlock(index);
+  ({ hidden } = await block.run(hidden, length));
+  await block.close();
+}
+const { losses } = await model.score(hidden, targets);
+const seconds = (performance.now() - begin) / 1000;
+const { user, system } = process.cpuUsage(before);
+const scored = losses.filter((loss) => !Number.isNaN(loss));
+console.log(
+  JSON.stringify({
+    seconds,
+    processorSeconds: (user + system) / 1e6,
+    tokens: ids.length,
+    loss: scored.reduce((sum, loss) => sum + loss, 0) / scored.length,
+    megabytes: process.resourceUsage().maxRSS / 1024,
+  }),
+);
+await model.close();
+
+/** The same in torchForward.py. */
+function tokens(count, vocabulary) {
+  let state = 1;
+  return Int32Array.from({ length: count }, () => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state % vocabulary;
+  });
+}

@@ -1,0 +1,134 @@
+/** The contract of a model that can be run, on both engines. */
+import { describe, expect, it } from "vitest";
+import type { DenseTensor } from "../../src/engine/engine.ts";
+import { openRunnable } from "../../src/engine/index.ts";
+import { relativeDifference, runBlocks } from "./checkpoints.ts";
+import { CONFIG, randomFloats, randomModel, sourceOf } from "./memorySource.ts";
+
+const ENGINES = ["onnxruntime", "typescript"] as const;
+const LENGTH = 12;
+const ids = Int32Array.from({ length: 3 * LENGTH }, (_, i) => (i * 7) % CONFIG.vocab_size);
+
+describe.each(ENGINES)("a model on %s", (prefer) => {
+  it("says what it is", async () => {
+    const model = await openRunnable(CONFIG, randomModel(CONFIG).source, { prefer });
+    expect(model.engine).toBe(prefer);
+    expect(model.facts).toEqual({
+      family: "llama",
+      blocks: 2,
+      hidden: 32,
+      vocabulary: 50,
+      positions: 64,
+    });
+    await model.close();
+  });
+
+  it("runs windows apart from each other: alone they give the same", async () => {
+    const model = await openRunnable(CONFIG, randomModel(CONFIG).source, { prefer });
+    const together = await runBlocks(model, ids, LENGTH);
+    const second = await runBlocks(model, ids.slice(LENGTH, 2 * LENGTH), LENGTH);
+    const size = LENGTH * CONFIG.hidden_size;
+    expect(relativeDifference(second, together.subarray(size, 2 * size))).toBeLessThan(1e-6);
+    await model.close();
+  });
+
+  it("looks at no later token", async () => {
+    const model = await openRunnable(CONFIG, randomModel(CONFIG).source, { prefer });
+    const changed = ids.slice(0, LENGTH);
+    changed[LENGTH - 1] = (changed[LENGTH - 1]! + 1) % CONFIG.vocab_size;
+    const before = await runBlocks(model, ids.slice(0, LENGTH), LENGTH);
+    const after = await runBlocks(model, changed, LENGTH);
+    const last = (LENGTH - 1) * CONFIG.hidden_size;
+    expect(after.slice(0, last)).toEqual(before.slice(0, last));
+    expect(after.slice(last)).not.toEqual(before.slice(last));
+    await model.close();
+  });
+
+  it("runs a block with other weights, and leaves them to their owner", async () => {
+    const { tensors, source } = randomModel(CONFIG);
+    const name = "model.layers.0.self_attn.o_proj.weight";
+    const other: DenseTensor = { shape: [32, 32], values: randomFloats(32 * 32, 99) };
+    const model = await openRunnable(CONFIG, source, { prefer });
+    const hidden = await model.embed(ids, LENGTH);
+    const replaced = await model.openBlock(0, new Map([[name, other]]));
+    const found = await replaced.run(hidden, LENGTH);
+    expect(other.values).toEqual(randomFloats(32 * 32, 99));
+    const changed = new Map(tensors).set(name, other);
+    const expected = await openRunnable(CONFIG, sourceOf(changed), { prefer });
+    const block = await expected.openBlock(0);
+    expect(found.hidden).toEqual((await block.run(hidden, LENGTH)).hidden);
+    await Promise.all([model.close(), expected.close()]);
+  });
+
+  it("scores what the logits say", async () => {
+    const model = await openRunnable(CONFIG, randomModel(CONFIG).source, { prefer });
+    // more rows than any engine holds logits of at once
+    const rows = 600;
+    const hidden = randomFloats(rows * CONFIG.hidden_size, 3);
+    const targets = Int32Array.from({ length: rows }, (_, i) => (i % 5 === 0 ? -1 : i % 50));
+    const { losses, best } = await model.score(hidden, targets);
+    const logits = await model.logits(hidden);
+    for (let row = 0; row < rows; row++) {
+      const own = Array.from(logits.subarray(row * 50, (row + 1) * 50));
+      const largest = Math.max(...own);
+      expect(best[row]).toBe(own.indexOf(largest));
+      if (targets[row] === -1) {
+        expect(losses[row]).toBeNaN();
+        continue;
+      }
+      const total = own.reduce((sum, logit) => sum + Math.exp(logit - largest), 0);
+      const loss = largest + Math.log(total) - own[targets[row]!]!;
+      expect(losses[row]).toBeCloseTo(loss, 5);
+    }
+    await model.close();
+  });
+
+  it("takes the lowest id among equals", async () => {
+    const { tensors, source } = randomModel(CONFIG);
+    const head = tensors.get("lm_head.weight")!.values;
+    for (const id of [11, 42]) head.fill(0, id * 32, (id + 1) * 32);
+    for (let i = 0; i < 50; i++) if (i !== 11 && i !== 42) head[i * 32] = -1000;
+    const model = await openRunnable(CONFIG, source, { prefer });
+    tensors.get("model.norm.weight")!.values.fill(1);
+    const hidden = new Float32Array(32).fill(1e-3);
+    expect((await model.score(hidden, Int32Array.of(0))).best[0]).toBe(11);
+    await model.close();
+  });
+
+  it("observes all windows together, whatever the batch", async () => {
+    const model = await openRunnable(CONFIG, randomModel(CONFIG).source, { prefer });
+    const hidden = await model.embed(ids, LENGTH);
+    const block = await model.openBlock(0);
+    const name = "model.layers.0.mlp.down_proj.weight";
+    const whole = (await block.run(hidden, LENGTH, "gram")).observed.get(name)!;
+    const sums = new Float64Array(whole.gram!.length);
+    const size = LENGTH * CONFIG.hidden_size;
+    for (let window = 0; window < 3; window++) {
+      const part = hidden.slice(window * size, (window + 1) * size);
+      const { observed } = await block.run(part, LENGTH, "gram");
+      for (let i = 0; i < sums.length; i++) sums[i]! += observed.get(name)!.gram![i]!;
+    }
+    expect(whole.tokens).toBe(3 * LENGTH);
+    expect(relativeDifference(whole.gram!, sums)).toBeLessThan(1e-6);
+    await model.close();
+  });
+
+  it("runs windows of many lengths, and those of before again", async () => {
+    const model = await openRunnable(CONFIG, randomModel(CONFIG).source, { prefer });
+    const block = await model.openBlock(0);
+    const hidden = randomFloats(60 * CONFIG.hidden_size, 4);
+    const first = await block.run(hidden, 1);
+    for (const length of [2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60]) await block.run(hidden, length);
+    expect((await block.run(hidden, 1)).hidden).toEqual(first.hidden);
+    await model.close();
+  });
+
+  it("closes after its head could not be read", async () => {
+    const { tensors } = randomModel(CONFIG);
+    tensors.delete("model.norm.weight");
+    const model = await openRunnable(CONFIG, sourceOf(tensors), { prefer });
+    const hidden = new Float32Array(CONFIG.hidden_size);
+    await expect(model.logits(hidden)).rejects.toMatchObject({ code: "E_ARCH_TENSOR" });
+    await model.close();
+  });
+});

@@ -6,6 +6,9 @@ export { ERROR_CODES, type ErrorCode, EXIT } from "./core/errorCodes.ts";
 export { type ErrorDetail, type ErrorRecord, SpInferError } from "./core/errors.ts";
 export { DEFAULT_LIMITS, type LimitName, type Limits } from "./core/limits.ts";
 export { VERSION } from "./core/version.ts";
+export { type Gate, parseGate } from "./eval/gates.ts";
+export { type EvalReport, readEvalReport } from "./eval/report.ts";
+export { type EvaluateOptions, evaluateModel } from "./pipeline/evaluate.ts";
 export type { OnEvent, Phase, PipelineEvent } from "./pipeline/events.ts";
 export { executeRecipe, type RunOptions, type RunReport } from "./pipeline/execute.ts";
 export {

@@ -138,6 +138,19 @@ export const ERROR_CODES = {
   E_MISMATCH: code(EXIT.mismatch, "the checkpoint differs from what its source and recipe give"),
   E_SOURCE_CHANGED: code(EXIT.input, "the source is not what it was"),
 
+  // evaluation
+  E_TOKENIZER: code(EXIT.input, "the tokenizer is missing or damaged"),
+  E_TOKENIZER_UNSUPPORTED: code(
+    EXIT.unsupported,
+    "the tokenizer has a part that SpInfer does not know",
+  ),
+  E_VOCABULARY: code(EXIT.input, "the tokenizer and the model have different vocabularies"),
+  E_TEXT: code(EXIT.input, "the text cannot be used"),
+  E_TEXT_SHORT: code(EXIT.usage, "the text is shorter than one window"),
+  E_EVAL_COMPARE: code(EXIT.usage, "the two evaluations cannot be compared"),
+  E_EVAL_REPORT: code(EXIT.input, "the file is not an evaluation report"),
+  E_GATE: code(EXIT.mismatch, "a quality gate was missed"),
+
   // writing
   E_OUTPUT_EXISTS: code(EXIT.output, "the output exists"),
   E_OUTPUT_IS_INPUT: code(EXIT.output, "the output is inside the input or the other way round"),

@@ -14,6 +14,7 @@ import { errorSchema } from "../../src/cli/schemas/parts.ts";
 import { cli } from "../helpers/cli.ts";
 import { fileFolder, llama, writeModel } from "../helpers/models.ts";
 
+const DEMO = fileURLToPath(new URL("../../models/demo", import.meta.url));
 const folder = fileFolder();
 const options = { cwd: folder, timeoutMs: 60_000 };
 
@@ -44,6 +45,9 @@ describe("--json", () => {
     ["convert", "convert sparse --to dense --dry-run", 0],
     ["verify", "verify sparse --level full", 0],
     ["verify", "verify damaged", 4],
+    ["eval", `eval ${DEMO} --max-windows 2 --ctx 64`, 0],
+    ["eval", `eval ${DEMO} --max-windows 1 --ctx 64 --base ${DEMO} --gate agreement>=99%`, 0],
+    ["eval", `eval ${DEMO} --max-windows 1 --ctx 64 --gate ppl<=1`, 4],
     ["run", "run recipe.yaml -o json-run", 0],
     ["run", "run recipe.yaml --dry-run", 0],
     ["recipe init", "recipe init", 0],
@@ -128,6 +132,7 @@ describe("other forms", () => {
     prune: "prune model --dry-run",
     convert: "convert sparse --to dense --dry-run",
     verify: "verify sparse",
+    eval: `eval ${DEMO} --max-windows 1 --ctx 64 --base ${DEMO}`,
     run: "run recipe.yaml --dry-run",
     doctor: "doctor",
   };

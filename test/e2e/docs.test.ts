@@ -18,6 +18,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   "npm start": "test/e2e/start.test.ts",
   "npm test": "this is it",
   "npm run bench:convert": "a benchmark",
+  "npm run bench:eval": "a benchmark",
   "npm run check": "npm test runs it",
   "npm run build": "npm test runs it",
   "npm run build:kernels": "test/native/library.test.ts",
@@ -63,7 +64,10 @@ function masked(text: string): string {
     .replace(/\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+m\d\ds\b/g, "TIME")
     .replace(/[\d.]+ [kMGT]B free/g, "FREE")
     .replace(/[\d.]+ GB\/s/g, "SPEED")
-    .replace(/^(?:hash|survey|prune|convert|write|verify|measure) \d+ % · .*\n/gm, "") // slow machines show progress
+    .replace(
+      /^(?:hash (?:source|output)|survey|prune|convert|verify|evaluate|measure) \d+ % · .*\n/gm,
+      "",
+    ) // slow machines show progress
     .replace(/about \d+ [kMG]B with \d+ threads?/g, "MEMORY")
     .replace(/[ \t]+$/gm, "")
     .trimEnd();

@@ -4,6 +4,7 @@
  * only ever gains fields; anything else raises the number in its name.
  */
 import { type ZodType, z } from "../../core/zod.ts";
+import { evalReportSchema } from "../../eval/report.ts";
 import { benchResultSchema, tuneResultSchema } from "./bench.ts";
 import { doctorResultSchema } from "./doctor.ts";
 import { inspectResultSchema } from "./inspect.ts";
@@ -29,6 +30,7 @@ export const RESULTS = {
   prune: planned,
   convert: planned,
   verify: verifyResultSchema,
+  eval: evalReportSchema,
   run: planned,
   "bench kernels": benchResultSchema,
   tune: tuneResultSchema,
@@ -45,7 +47,9 @@ const envelope = (command: string, result: ZodType) =>
   z.strictObject({
     schema: z.literal("spinfer.result/1"),
     command: z.literal(command),
-    ok: z.boolean().describe("false only for a verification that found something"),
+    ok: z
+      .boolean()
+      .describe("false only for a verification that found something, or a gate that was missed"),
     version: z.string(),
     elapsed_ms: milliseconds,
     warnings: z.array(warningSchema),
@@ -58,13 +62,23 @@ export const resultSchema = z.union(
 
 export const progressSchema = z.strictObject({
   schema: z.literal("spinfer.progress/1"),
-  phase: z.enum(["hash", "survey", "prune", "convert", "write", "verify", "bench"]),
+  phase: z.enum([
+    "hash",
+    "survey",
+    "prune",
+    "convert",
+    "write",
+    "verify",
+    "evaluate",
+    "bench",
+  ]),
   item: z.string().describe("The tensor or file that was finished last"),
   done: count,
   total: count,
   bytes,
   bytes_total: bytes,
   eta_s: z.number().min(0).nullable(),
+  note: z.string().optional().describe("The result so far, for people"),
 });
 
 export const warningLineSchema = z.strictObject({

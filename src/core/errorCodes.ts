@@ -123,6 +123,10 @@ export const ERROR_CODES = {
   E_TB_ZERO: code(EXIT.input, "a tile-bitmap chunk stores a zero"),
   E_TB_PAIR: code(EXIT.input, "a packed weight and its weight_meta do not belong together"),
 
+  // kernel library and devices
+  E_LIBRARY: code(EXIT.gpu, "the kernel library is missing or cannot be used"),
+  E_DEVICE: code(EXIT.gpu, "the device cannot run this"),
+
   // verify
   E_HASH: code(EXIT.mismatch, "a hash does not match"),
   E_MANIFEST: code(EXIT.mismatch, "the manifest is damaged or does not match the checkpoint"),

@@ -9,7 +9,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { describePython, python } from "../helpers/python.ts";
+import { describePython, python, runPython } from "../helpers/python.ts";
+import {
+  compareVerdicts,
+  type Judged,
+  judgedHeaders,
+  judgedMatrices,
+} from "../helpers/readerInputs.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const PACKAGE = join(ROOT, "integrations/python");
@@ -46,6 +52,38 @@ describePython("the Python package", () => {
     succeeded(inPackage(["-m", "ruff", "check", "--no-cache", "."]));
     succeeded(inPackage(["-m", "ruff", "format", "--no-cache", "--check", "."]));
     succeeded(inPackage(["-m", "mypy", "--cache-dir", tmpdir()]));
+  });
+});
+
+describePython("the NumPy reader", () => {
+  const verdicts = (kind: string, { stream }: Judged): string[] => {
+    process.env["PYTHONPATH"] = join(PACKAGE, "src");
+    const script = join(PACKAGE, "tests/judge.py");
+    const lines = runPython(script, [kind], { input: stream }).toString();
+    delete process.env["PYTHONPATH"];
+    return lines.trimEnd().split("\n");
+  };
+
+  it("agrees with ours on 2,000 good and damaged matrices, in the code too", () => {
+    const judged = judgedMatrices(2000, 71);
+    const { disagreements, otherCode } = compareVerdicts(
+      judged.verdicts,
+      verdicts("matrices", judged),
+    );
+    expect(disagreements).toEqual([]);
+    expect(otherCode).toBe(0);
+    expect(new Set(judged.verdicts.filter((verdict) => verdict.startsWith("E_"))).size).toBe(9);
+  });
+
+  it("agrees with ours on 5,000 good and damaged safetensors headers", () => {
+    const judged = judgedHeaders(5000, 72);
+    const { disagreements, otherCode } = compareVerdicts(
+      judged.verdicts,
+      verdicts("headers", judged),
+    );
+    expect(disagreements).toEqual([]);
+    // several faults in one file
+    expect(otherCode / judged.verdicts.length).toBeLessThan(0.1);
   });
 });
 

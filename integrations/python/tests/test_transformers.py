@@ -1,4 +1,4 @@
-"""`from_pretrained` on folders that the command line made, against dense ones of the same weights."""
+"""`from_pretrained` on folders that the command line made, against their dense twins."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ bounded before anything is read. Faults have the codes of the TypeScript reader.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import Origin, SpInferError, printable
-from .jsontext import JsonFault, check_skipped, members, parse
+from .jsontext import MAX_COUNT, JsonFault, Object, check_skipped, members, parse
 
 MAX_HEADER_BYTES = 100_000_000
 MAX_TENSORS = 2_000_000
@@ -51,6 +52,8 @@ DTYPE_BITS = {
     "I64": 64,
     "U64": 64,
 }
+
+_ENTRY_KEYS = ("dtype", "shape", "data_offsets")
 
 _CODES = {
     "utf8": "E_ST_UTF8",
@@ -219,11 +222,14 @@ def _parse_entry(name: str, value: object, label: str) -> Entry:
     if len(name.encode()) > MAX_NAME_BYTES:
         raise JsonFault("limit", f"a tensor name is longer than {MAX_NAME_BYTES} bytes")
     shown = f'tensor "{printable(name)}"'
-    fields = members(value, shown)
-    for key, extra in fields.items():
-        if key not in ("dtype", "shape", "data_offsets"):
+    if not isinstance(value, Object):
+        raise JsonFault("type", f"the entry of {shown} is not an object")
+    for key, extra in value:
+        if key not in _ENTRY_KEYS:
             check_skipped(extra, depth=3)
-    for key in ("dtype", "shape", "data_offsets"):
+    # keys that the format does not know may be there as often as they like
+    fields = members(Object(pair for pair in value if pair[0] in _ENTRY_KEYS), shown)
+    for key in _ENTRY_KEYS:
         if key not in fields:
             raise JsonFault("type", f'{shown} has no "{key}"')
     dtype = fields["dtype"]
@@ -284,17 +290,15 @@ def _check_layout(entries: Iterable[Entry], data_bytes: int, label: str) -> None
 
 
 def _check_size(entry: Entry, label: str) -> None:
-    bits = DTYPE_BITS[entry.dtype]
-    product = 1
-    for side in entry.shape:
-        product *= side
-        if product * bits > 2**53 - 1:
-            raise _refuse("E_ST_OVERFLOW", label, entry, "is larger than 2^53 - 1 bits")
-    if product * bits % 8 != 0:
+    # a 0 does not hide that the other sides overflow
+    elements = math.prod(side for side in entry.shape if side != 0)
+    bits = 0 if 0 in entry.shape else elements * DTYPE_BITS[entry.dtype]
+    if max(elements, bits) > MAX_COUNT:
+        raise _refuse("E_ST_OVERFLOW", label, entry, "is larger than 2^53 - 1 bits")
+    if bits % 8 != 0:
         raise _refuse("E_ST_SUBBYTE", label, entry, "does not end on a byte")
-    if entry.bytes != product * bits // 8:
-        found = f"has {entry.bytes} bytes, expected {product * bits // 8}"
-        raise _refuse("E_ST_SIZE", label, entry, found)
+    if entry.bytes != bits // 8:
+        raise _refuse("E_ST_SIZE", label, entry, f"has {entry.bytes} bytes, expected {bits // 8}")
 
 
 def _refuse(code: str, label: str, entry: Entry, what: str) -> SpInferError:

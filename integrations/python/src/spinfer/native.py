@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ ABI_NEWEST = 2
 """The last version that is known to have kept what ABI 1 has."""
 
 OK = 0
-BAD_MATRIX = 2
-CHECK_CRC = 1
 OVERLAP = 1
 VALUE_DTYPES = {"F16": 1, "BF16": 2}
 
@@ -101,6 +99,8 @@ class Library:
     path: Path
     abi: int
     loaded: ctypes.CDLL
+    functions: dict[str, Any] = field(default_factory=dict)
+    """Those that were called, with their signatures set."""
 
     def call(self, name: str, *arguments: Any, origin: Origin | None = None) -> None:
         """Calls a function that returns a status; raises unless it is SPINFER_OK."""
@@ -110,10 +110,13 @@ class Library:
 
     def status(self, name: str, *arguments: Any) -> int:
         """The same, returning the status. Raises E_LIBRARY for a function that is not there."""
-        result: int = self._function(name)(*arguments)
+        function = self.functions.get(name)
+        if function is None:
+            function = self.functions[name] = self._bind(name)
+        result: int = function(*arguments)
         return result
 
-    def _function(self, name: str) -> Any:
+    def _bind(self, name: str) -> Any:
         try:
             function = getattr(self.loaded, name)
         except AttributeError as cause:

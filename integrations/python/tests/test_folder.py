@@ -251,6 +251,21 @@ def test_unpacks_into_a_new_folder_only(folder: Make, tmp_path: Path) -> None:
         unpack(made.path, made.path / "dense")
 
 
+def test_what_the_system_refuses_has_a_code(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = folder()
+    checkpoint = open_folder(made.path)
+    (made.path / "model.safetensors").unlink()
+    with refused("E_IO", "No such file"):
+        checkpoint.load("norm.weight")
+
+    def denied(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with refused("E_IO", "config.json: Permission denied"):
+        open_folder(made.path)
+
+
 def test_a_failed_unpacking_leaves_nothing(folder: Make, tmp_path: Path) -> None:
     made = folder()
     dtype, shape, data = made.tensors["a.weight"]

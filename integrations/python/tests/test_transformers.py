@@ -241,6 +241,11 @@ def test_another_shape_or_version_is_refused(demo: tuple[Path, Path], tmp_path: 
         load(tmp_path / "model")
 
 
+def test_another_dtype_is_refused_before_anything_is_loaded(demo: tuple[Path, Path]) -> None:
+    with refused("E_DTYPE_UNSUPPORTED", "its packed weights are torch.bfloat16"):
+        load(demo[0], torch.float16)
+
+
 def test_a_packed_weight_without_a_layer_is_refused(
     demo: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,16 @@ class SpInferError(Exception):
         if self.hint is not None:
             text += f". {self.hint}"
         return text
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what the operating system refuses into E_IO."""
+    try:
+        yield
+    except OSError as cause:
+        origin = Origin(str(cause.filename or path))
+        raise SpInferError("E_IO", f"{origin}: {cause.strerror}", origin=origin) from cause
 
 
 DAMAGED = (

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DAMAGED, Origin, SpInferError, printable
+from .errors import DAMAGED, Origin, SpInferError, printable, reading
 from .jsontext import JsonFault, members, parse, plain
 from .layout import HEADER_BYTES, META_SUFFIX
 from .matrix import Meta, MetaHeader, check_matrix, decode_matrix, read_meta_header, to_float32
@@ -140,8 +140,8 @@ class Checkpoint:
 def open_folder(folder: str | Path) -> Checkpoint:
     """Opens a tile-bitmap checkpoint.
 
-    Raises E_MODEL_NOT_FOUND, E_CONFIG, E_MODEL_UNRECOGNISED, E_INDEX…, E_SHARD_MISSING, E_ST_…,
-    E_TB_VERSION, E_TB_LAYOUT, E_TB_COUNT, E_TB_PAIR, E_LIMIT….
+    Raises E_MODEL_NOT_FOUND, E_IO, E_CONFIG, E_MODEL_UNRECOGNISED, E_INDEX…, E_SHARD_MISSING,
+    E_ST_…, E_TB_VERSION, E_TB_LAYOUT, E_TB_COUNT, E_TB_PAIR, E_LIMIT….
     """
     path = Path(folder)
     if not path.is_dir():
@@ -151,10 +151,11 @@ def open_folder(folder: str | Path) -> Checkpoint:
             origin=Origin(str(path)),
             hint="Name a folder that `spinfer prune` or `spinfer convert` wrote",
         )
-    config = read_config(path)
-    check_version(config.get("quantization_config"), path)
-    names, mapped = _find_files(path)
-    headers = {name: _open_header(path, name) for name in names}
+    with reading(path):
+        config = read_config(path)
+        check_version(config.get("quantization_config"), path)
+        names, mapped = _find_files(path)
+        headers = {name: _open_header(path, name) for name in names}
     if mapped is not None:
         _check_index(mapped, headers, path / INDEX_FILE)
     stored = [
@@ -295,11 +296,8 @@ def _open_header(folder: Path, name: str) -> Header:
     if not path.is_file():
         message = f"{path}: not a regular file"
         raise SpInferError("E_NOT_REGULAR", message, origin=Origin(str(path)))
-    try:
-        with path.open("rb") as file:
-            return read_header(file, str(path))
-    except OSError as cause:
-        raise SpInferError("E_IO", f"{path}: {cause}", origin=Origin(str(path))) from cause
+    with path.open("rb") as file:
+        return read_header(file, str(path))
 
 
 def _check_index(mapped: dict[str, str], headers: dict[str, Header], path: Path) -> None:

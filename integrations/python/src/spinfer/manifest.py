@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from .errors import Origin, SpInferError, printable
+from .errors import Origin, SpInferError, printable, reading
 from .folder import MANIFEST_FILE, Checkpoint, check_file_name
 from .jsontext import JsonFault, parse, plain
 
@@ -22,7 +22,7 @@ _PIECE = 1 << 20
 def check_manifest(checkpoint: Checkpoint) -> None:
     """Compares a folder with its manifest: every file's size and SHA-256, every tensor's shape.
 
-    Raises E_NO_MANIFEST, E_MANIFEST, E_HASH.
+    Raises E_NO_MANIFEST, E_MANIFEST, E_HASH, E_IO.
     """
     path = checkpoint.path / MANIFEST_FILE
     if not path.is_file():
@@ -32,9 +32,10 @@ def check_manifest(checkpoint: Checkpoint) -> None:
             origin=Origin(str(path)),
             hint="The weights can be read without it; their CRC-32s are checked all the same",
         )
-    manifest = read_manifest(path.read_bytes(), str(path))
-    for record in manifest["files"]:
-        _check_file(checkpoint.path, record)
+    with reading(path):
+        manifest = read_manifest(path.read_bytes(), str(path))
+        for record in manifest["files"]:
+            _check_file(checkpoint.path, record)
     listed = {name: tuple(record["shape"]) for name, record in manifest["tensors"].items()}
     found = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     if listed != found:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import Origin, SpInferError, printable
+from .errors import Origin, SpInferError, printable, reading
 from .jsontext import MAX_COUNT, JsonFault, Object, check_skipped, members, parse
 
 MAX_HEADER_BYTES = 100_000_000
@@ -312,19 +312,15 @@ def read_bytes(path: Path, entry: Entry) -> NDArray[np.uint8]:
     Raises E_ST_TRUNCATED, E_IO.
     """
     out = np.empty(entry.bytes, np.uint8)
-    try:
-        with path.open("rb", buffering=0) as file:
-            file.seek(entry.begin)
-            view = memoryview(out)
-            done = 0
-            while done < entry.bytes:
-                count = file.readinto(view[done:])
-                if not count:
-                    raise _refuse("E_ST_TRUNCATED", str(path), entry, f"ends after {done} bytes")
-                done += count
-    except OSError as cause:
-        origin = Origin(str(path), entry.name)
-        raise SpInferError("E_IO", f"{path}: {cause}", origin=origin) from cause
+    with reading(path), path.open("rb", buffering=0) as file:
+        file.seek(entry.begin)
+        view = memoryview(out)
+        done = 0
+        while done < entry.bytes:
+            count = file.readinto(view[done:])
+            if not count:
+                raise _refuse("E_ST_TRUNCATED", str(path), entry, f"ends after {done} bytes")
+            done += count
     return out
 
 

@@ -34,6 +34,7 @@ from .torch import SpinferLinear
 from .torch.operator import CONTAINER_DTYPES
 
 METHOD = "spinfer"
+CONFIG = "config.json"
 _CHECKERS = 8
 """Threads that check weights; each holds one packed weight."""
 
@@ -88,11 +89,12 @@ class SpinferQuantizer(HfQuantizer):  # type: ignore[misc]
     def _process_model_before_weight_loading(self, model: Any, **options: Any) -> Any:
         checkpoint = _checkpoint_of(model, options.get("checkpoint_files"))
         packed = [tensor for tensor in checkpoint.tensors.values() if tensor.packed]
-        if _uses_cuda(options.get("device_map")):
+        on_gpu = _uses_cuda(options.get("device_map"))
+        if on_gpu:
             native.library().call("spinfer_check_device")
         metas = _check_all(checkpoint, packed)
         for tensor, meta in zip(packed, metas, strict=True):
-            _swap(model, tensor, meta, checkpoint.path)
+            _swap(model, tensor, meta, checkpoint.path, on_gpu)
         return model
 
     def _process_model_after_weight_loading(self, model: Any, **_: Any) -> Any:
@@ -167,7 +169,7 @@ def _check_all(checkpoint: Checkpoint, packed: list[Tensor]) -> list[Meta]:
         return list(pool.map(check_one, packed))
 
 
-def _swap(model: Any, tensor: Tensor, meta: Meta, folder: Path) -> None:
+def _swap(model: Any, tensor: Tensor, meta: Meta, folder: Path, on_gpu: bool) -> None:
     """Puts a packed layer on the meta device where the dense one was."""
     origin = Origin(str(folder / tensor.stored.file), tensor.name)
     name, module = _module_of(model, tensor.name, origin)
@@ -179,6 +181,7 @@ def _swap(model: Any, tensor: Tensor, meta: Meta, folder: Path) -> None:
             origin=origin,
             expected=f"{list(shape)}, which {CONFIG} gives",
         )
+    _check_dtype(module.weight.dtype, CONTAINER_DTYPES[meta.dtype], origin, on_gpu)
     layer = SpinferLinear(meta, bias=module.bias is not None, device="meta", overlap=True)
     if layer.bias is not None:
         # as the model's other dense tensors, whatever dtype it is loaded in
@@ -187,7 +190,17 @@ def _swap(model: Any, tensor: Tensor, meta: Meta, folder: Path) -> None:
     model.set_submodule(name, layer)
 
 
-CONFIG = "config.json"
+def _check_dtype(model: torch.dtype, weights: torch.dtype, origin: Origin, on_gpu: bool) -> None:
+    """Refuses at once what the first product would refuse."""
+    if model == weights or (model == torch.float32 and not on_gpu):
+        return
+    raise SpInferError(
+        "E_DTYPE_UNSUPPORTED",
+        f"{origin}: the model is loaded as {model}, its packed weights are {weights}",
+        origin=origin,
+        expected=f"{weights}; on a CPU float32 too",
+        hint=f"Pass dtype={weights} (torch_dtype with transformers 4.x)",
+    )
 
 
 def _module_of(model: Any, tensor: str, origin: Origin) -> tuple[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,17 @@ def in_two_halves(
     left = torch.matmul(x[..., :half], weight[:, :half].t())
     y = left + torch.matmul(x[..., half:], weight[:, half:].t())
     return y if bias is None else y + bias
+
+
+def test_without_the_import_transformers_raises(demo: tuple[Path, Path]) -> None:
+    script = (
+        "import sys; from transformers import AutoModelForCausalLM; "
+        "assert 'spinfer' not in sys.modules; AutoModelForCausalLM.from_pretrained(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", script, str(demo[0])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(r"^(RuntimeError|ValueError): ", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -31,6 +31,7 @@ export default defineConfig({
       ),
       project("contract", ["test/contract/**/*.test.ts"], 120),
       project("e2e", ["test/e2e/**/*.test.ts"], 300),
+      project("integrations", ["test/integrations/**/*.test.ts"], 600),
       project("real", ["test/real/**/*.test.ts"], 600),
       project("native", ["test/native/**/*.test.ts"], 300),
     ],

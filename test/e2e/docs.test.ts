@@ -1,7 +1,6 @@
 /**
- * Every command in README and docs is run here. A block of the language `console` is a session:
- * lines after "$ " are run, one after another, in a folder with the embedded model in models/demo;
- * what follows a command is its output, with times and hashes masked and "…" for lines left out.
+ * Every command in README and docs is run here, one after another, in a folder with the embedded
+ * model in models/demo. docs/runtimes.md, which needs Python and compilers, has a test of its own.
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -9,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { blocks, type Command, commandsOf, masked, matcher } from "../helpers/docSessions.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CLI = join(ROOT, "dist/src/cli/main.js");
@@ -24,11 +24,6 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   "npm run build:kernels": "test/native/library.test.ts",
 };
 
-interface Command {
-  readonly text: string;
-  readonly expected: string;
-}
-
 function documents(): string[] {
   const inDocs = (folder: string): string[] =>
     readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
@@ -41,46 +36,14 @@ function documents(): string[] {
     "CONTRIBUTING.md",
     "SECURITY.md",
     "formats/tile-bitmap/SPEC.md",
-    ...inDocs("docs"),
+    ...inDocs("docs").filter((path) => path !== "docs/runtimes.md"),
   ];
 }
 
-function sessions(markdown: string): Command[][] {
-  return [...markdown.matchAll(/^```console\n([\s\S]*?)^```$/gm)].map(([, body = ""]) =>
-    body
-      .split(/^\$ /m)
-      .slice(1)
-      .map((part) => {
-        const [text = "", ...output] = part.split("\n");
-        return { text: text.trim(), expected: output.join("\n").trimEnd() };
-      }),
-  );
-}
-
-/** Times, speeds, hashes and machine facts differ from run to run. */
-function masked(text: string): string {
-  return text
-    .replace(/\b[0-9a-f]{8,64}(?:…)?/g, "#")
-    .replace(/\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+m\d\ds\b/g, "TIME")
-    .replace(/[\d.]+ [kMGT]B free/g, "FREE")
-    .replace(/[\d.]+ GB\/s/g, "SPEED")
-    .replace(
-      /^(?:hash (?:source|output)|survey|prune|convert|verify|evaluate|measure) \d+ % · .*\n/gm,
-      "",
-    ) // slow machines show progress
-    .replace(/about \d+ [kMG]B with \d+ threads?/g, "MEMORY")
-    .replace(/[ \t]+$/gm, "")
-    .trimEnd();
-}
-
-function matcher(expected: string): RegExp {
-  const lines = masked(expected).split("\n");
-  const parts = lines.map((line) => {
-    if (line.trim() === "…") return "(?:.*\\n)*?";
-    return `${line.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}\\n`;
-  });
-  return new RegExp(`^${parts.join("")}$`);
-}
+const sessions = (markdown: string): Command[][] =>
+  blocks(markdown)
+    .filter(({ language }) => language === "console")
+    .map(({ body }) => commandsOf(body));
 
 function runCommand(text: string, cwd: string): { output: string; status: number | null } {
   const script = text.replace(/(^|[|;&] *)spinfer /g, `$1"${process.execPath}" "${CLI}" `);
@@ -101,12 +64,12 @@ describe.each(documents())("%s", (path) => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it("has its commands in console blocks, where they are run", () => {
-    const elsewhere = [...markdown.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].filter(
-      ([, language = "", body = ""]) =>
+    const elsewhere = blocks(markdown).filter(
+      ({ language, body }) =>
         ["", "sh", "bash", "shell", "text"].includes(language) &&
         /^\s*(?:\$ )?(?:spinfer|npm|npx|node) /m.test(body),
     );
-    expect(elsewhere.map(([block]) => block)).toEqual([]);
+    expect(elsewhere).toEqual([]);
   });
 
   it.each(all.map((commands, i) => [i + 1, commands] as const))(

@@ -1,0 +1,157 @@
+"""The operator on a CUDA GPU: skipped without one, or without a library that was built for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, random_bits, refused
+from torch.nn import functional
+
+import spinfer
+from spinfer import SpInferError, native
+from spinfer.torch import SpinferLinear, spmm
+
+DTYPES = {torch.float16: "F16", torch.bfloat16: "BF16"}
+
+
+def why_not() -> str:
+    if not torch.cuda.is_available():
+        return "no CUDA GPU"
+    try:
+        native.library().call("spinfer_check_device")
+    except SpInferError as error:
+        return str(error)
+    return ""
+
+
+pytestmark = pytest.mark.skipif(why_not() != "", reason=why_not())
+
+
+def weight_of(rows: int, cols: int, dtype: torch.dtype, sparsity: float = 0.6) -> torch.Tensor:
+    bits = random_bits(rows + cols, rows, cols, sparsity, DTYPES[dtype])
+    return torch.from_numpy(bits.view(np.int16)).view(dtype).cuda()
+
+
+def inputs(tokens: int, cols: int, dtype: torch.dtype) -> torch.Tensor:
+    return torch.randn(tokens, cols, device="cuda").to(dtype)
+
+
+def assert_product(y: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> None:
+    exact = functional.linear(x.double(), weight.double())
+    magnitude = functional.linear(x.double().abs(), weight.double().abs())
+    rounding = torch.finfo(x.dtype).eps * exact.abs() + x.shape[-1] * 2**-24 * magnitude
+    assert bool(((y.double() - exact).abs() <= rounding + 1e-6).all())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("tokens", [1, 3, 8, 16, 40])
+@pytest.mark.parametrize(
+    ("rows", "cols"), [(1024, 1024), (4096, 4096), (70, 130), (1, 1), (33, 301)]
+)
+def test_is_the_dense_product(rows: int, cols: int, tokens: int, dtype: torch.dtype) -> None:
+    weight = weight_of(rows, cols, dtype)
+    layer = SpinferLinear.from_dense(weight)
+    x = inputs(tokens, cols, dtype)
+    for layer.overlap in (False, True):
+        y = layer(x)
+        assert_product(y, x, weight)
+        assert torch.equal(y, layer(x))
+
+
+def test_takes_inputs_at_odd_addresses_and_strides() -> None:
+    weight = weight_of(128, 70, torch.float16)
+    layer = SpinferLinear.from_dense(weight)
+    flat = inputs(1, 70 * 4 + 1, torch.float16).reshape(-1)
+    shifted = flat[1:].view(4, 70)
+    assert_product(layer(shifted), shifted, weight)
+    turned = inputs(70, 6, torch.float16).t()
+    assert_product(layer(turned), turned, weight)
+
+
+def test_runs_on_the_current_stream() -> None:
+    weight = weight_of(4096, 4096, torch.float16)
+    layer = SpinferLinear.from_dense(weight)
+    stream = torch.cuda.Stream()
+    x = inputs(8, 4096, torch.float16)
+    torch.cuda.synchronize()
+    with torch.cuda.stream(stream):
+        torch.cuda._sleep(20_000_000)
+        late = x * 2
+        y = layer(late)
+    stream.synchronize()
+    assert_product(y, late, weight)
+
+
+def test_is_captured_in_a_cuda_graph() -> None:
+    weight = weight_of(1024, 1030, torch.bfloat16)
+    layer = SpinferLinear.from_dense(weight)
+    x = inputs(8, 1030, torch.bfloat16)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        layer(x)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = layer(x)
+    for _ in range(3):
+        x.copy_(inputs(8, 1030, torch.bfloat16))
+        graph.replay()
+        assert_product(y, x, weight)
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_runs_under_compile(mode: str) -> None:
+    weights = [weight_of(512, 256, torch.bfloat16), weight_of(256, 512, torch.bfloat16)]
+    first, second = (SpinferLinear.from_dense(weight) for weight in weights)
+    compiled: Any = torch.compile(lambda x: second(functional.gelu(first(x))), mode=mode)
+    with torch.no_grad():
+        for _ in range(3):
+            x = inputs(8, 256, torch.bfloat16)
+            expected = second(functional.gelu(first(x)))
+            torch.testing.assert_close(compiled(x), expected, rtol=2e-2, atol=2e-1)
+
+
+def test_passes_the_checks_that_torch_has_for_operators() -> None:
+    layer = SpinferLinear.from_dense(weight_of(70, 130, torch.float16))
+    packed = (layer.weight, layer.weight_meta, 70, 130, layer.max_chunk_bytes, layer.dtype)
+    torch.library.opcheck(torch.ops.spinfer.spmm.default, (inputs(3, 130, torch.float16), *packed))
+
+
+def test_refuses_what_does_not_fit() -> None:
+    layer = SpinferLinear.from_dense(weight_of(70, 130, torch.float16))
+    packed = (layer.weight, layer.weight_meta, 70, 130, layer.max_chunk_bytes, layer.dtype)
+    with refused("E_DTYPE_UNSUPPORTED", "inputs of torch.float32"):
+        layer(torch.randn(3, 130, device="cuda"))
+    with refused("E_GPU_UNSUPPORTED", "one device"):
+        layer(torch.randn(3, 130).half())
+    with refused("E_TB_ALIGN", "multiple of 16 bytes"):
+        spmm(inputs(3, 130, torch.float16), layer.weight[1:], *packed[1:])
+
+
+def test_moves_between_devices() -> None:
+    layer = SpinferLinear.from_dense(weight_of(70, 130, torch.float16))
+    x = inputs(3, 130, torch.float16)
+    torch.testing.assert_close(layer(x).cpu(), layer.cpu()(x.cpu()), rtol=2e-3, atol=2e-3)
+
+
+def test_transformers_generates_on_the_gpu(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    sparse = tmp_path / "sparse"
+    from test_transformers import CLI, cli
+
+    if not CLI.is_file():
+        pytest.skip("the command line is not built (npm run build)")
+    cli("prune", ROOT / "models" / "demo", "-o", sparse, "--sparsity", "0.6")
+    spinfer.unpack(sparse, tmp_path / "dense")
+    ids = torch.tensor([[1, 100, 120, 130]], device="cuda")
+    texts = []
+    for folder in (sparse, tmp_path / "dense"):
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, device_map="cuda")
+        options = {"max_new_tokens": 16, "do_sample": False, "cache_implementation": "static"}
+        texts.append(model.generate(ids, **options).tolist())
+    assert texts[0][0][:8] == texts[1][0][:8]

@@ -1,0 +1,269 @@
+"""`from_pretrained` on folders that the command line made, against their dense twins."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from conftest import ROOT, refused  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+import spinfer  # noqa: E402
+from spinfer.torch import SpinferLinear, operator  # noqa: E402
+
+CLI = ROOT / "dist" / "src" / "cli" / "main.js"
+IS_5 = int(transformers.__version__.split(".")[0]) >= 5
+DTYPE = "dtype" if IS_5 else "torch_dtype"
+needs_cli = pytest.mark.skipif(
+    not CLI.is_file() or shutil.which("node") is None,
+    reason="the command line is not built (npm run build)",
+)
+pytestmark = needs_cli
+
+Prune = Callable[..., tuple[Path, Path]]
+
+
+def cli(*arguments: object) -> None:
+    subprocess.run(
+        ["node", str(CLI), *map(str, arguments)], check=True, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def prune(tmp_path_factory: pytest.TempPathFactory) -> Prune:
+    """Prunes a model folder; returns the tile-bitmap folder and the dense one of its weights."""
+
+    def make(model: Path, *options: object) -> tuple[Path, Path]:
+        out = tmp_path_factory.mktemp("pruned")
+        cli("prune", model, "-o", out / "sparse", "--sparsity", "0.6", *options)
+        spinfer.unpack(out / "sparse", out / "dense")
+        return out / "sparse", out / "dense"
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def demo(prune: Prune) -> tuple[Path, Path]:
+    return prune(ROOT / "models" / "demo")
+
+
+def load(folder: Path, dtype: Any = "auto", **options: Any) -> Any:
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, **{DTYPE: dtype}, **options)
+
+
+def layers(model: Any) -> list[SpinferLinear]:
+    return [module for module in model.modules() if isinstance(module, SpinferLinear)]
+
+
+def logits(model: Any, tokens: int = 40) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(3, 200, (2, tokens), generator=generator)
+    with torch.no_grad():
+        result: torch.Tensor = model(ids).logits.float()
+    return result
+
+
+def in_two_halves(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The dense product with another order of summation."""
+    half = weight.shape[1] // 2
+    left = torch.matmul(x[..., :half], weight[:, :half].t())
+    y = left + torch.matmul(x[..., half:], weight[:, half:].t())
+    return y if bias is None else y + bias
+
+
+def test_without_the_import_transformers_raises(demo: tuple[Path, Path]) -> None:
+    script = (
+        "import sys; from transformers import AutoModelForCausalLM; "
+        "assert 'spinfer' not in sys.modules; AutoModelForCausalLM.from_pretrained(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", script, str(demo[0])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(r"^(RuntimeError|ValueError): ", done.stderr, re.MULTILINE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logits_are_those_of_the_dense_folder(
+    demo: tuple[Path, Path], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operator, "BLOCK_WEIGHTS", 1 << 14)
+    sparse, dense = (load(folder, dtype) for folder in demo)
+    assert len(layers(sparse)) == 28
+    expected = logits(dense)
+    found = logits(sparse)
+    with monkeypatch.context() as patch:
+        patch.setattr(functional, "linear", in_two_halves)
+        noise = (logits(dense) - expected).abs().max()
+    assert noise > 0
+    assert (found - expected).abs().max() <= 2 * noise
+    assert torch.isfinite(found).all()
+
+
+def test_generates_the_same_tokens_as_dense(demo: tuple[Path, Path]) -> None:
+    ids = torch.tensor([[1, 100, 120, 130]])
+    texts = [
+        load(folder, torch.float32).generate(ids, max_new_tokens=12, do_sample=False).tolist()
+        for folder in demo
+    ]
+    assert texts[0] == texts[1]
+    assert len(texts[0][0]) > 4
+
+
+def test_is_smaller_in_memory(demo: tuple[Path, Path]) -> None:
+    sparse = load(demo[0])
+    packed = sum(8 * (layer.weight.numel() + layer.weight_meta.numel()) for layer in layers(sparse))
+    dense = sum(2 * layer.in_features * layer.out_features for layer in layers(sparse))
+    assert packed / dense <= 0.47
+
+
+def test_saves_what_it_loaded(demo: tuple[Path, Path], tmp_path: Path) -> None:
+    model = load(demo[0])
+    model.save_pretrained(tmp_path / "saved")
+    settings = json.loads((tmp_path / "saved" / "config.json").read_text())["quantization_config"]
+    assert settings["quant_method"] == "spinfer"
+    assert "tensors" not in settings  # there is no manifest of this folder
+    before, after = spinfer.open_folder(demo[0]), spinfer.open_folder(tmp_path / "saved")
+    assert before.tensors.keys() == after.tensors.keys()
+    for name in before.tensors:
+        assert before.stored_bytes(name).tobytes() == after.stored_bytes(name).tobytes()
+    assert torch.equal(logits(load(tmp_path / "saved")), logits(model))
+    cli("convert", tmp_path / "saved", "-o", tmp_path / "dense", "--to", "dense")
+    assert torch.equal(logits(load(tmp_path / "dense")), logits(load(demo[1])))
+
+
+def test_embeddings_stay_tied_and_dense(demo: tuple[Path, Path]) -> None:
+    model = load(demo[0])
+    assert model.config.tie_word_embeddings
+    assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
+    assert not isinstance(model.lm_head, SpinferLinear)
+
+
+def test_loads_shards_and_the_base_model(prune: Prune) -> None:
+    sparse, dense = prune(ROOT / "models" / "demo", "--max-shard-size", "1MB")
+    assert len(list(sparse.glob("*.safetensors"))) > 1
+    assert torch.equal(logits(load(sparse)), logits(load(dense)))
+    base = transformers.AutoModel.from_pretrained(sparse)
+    assert len(layers(base)) == 28
+
+
+@pytest.mark.parametrize("device_map", ["cpu", "auto", {"": "cpu"}])
+def test_takes_a_device_map(demo: tuple[Path, Path], device_map: Any) -> None:
+    pytest.importorskip("accelerate")
+    model = load(demo[0], device_map=device_map)
+    assert len(layers(model)) == 28
+    on_cpu = all(layer.weight.device.type == "cpu" for layer in layers(model))
+    if on_cpu:
+        assert torch.equal(logits(model), logits(load(demo[0])))
+
+
+def test_offloading_to_disk_is_refused(demo: tuple[Path, Path]) -> None:
+    pytest.importorskip("accelerate")
+    with refused("E_GPU_UNSUPPORTED", "disk"):
+        load(demo[0], device_map={"": "disk"}, offload_folder="unused")
+
+
+def test_becomes_dense_again(demo: tuple[Path, Path]) -> None:
+    model = load(demo[0])
+    dense = model.dequantize()
+    assert layers(dense) == []
+    assert torch.equal(logits(dense), logits(load(demo[1])))
+
+
+def small(kind: str, folder: Path) -> Path:
+    """A model with random weights: biases and an untied head, or GPT-2's transposed weights."""
+    torch.manual_seed(3)
+    common = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2}
+    if kind == "qwen2":
+        config = transformers.Qwen2Config(
+            hidden_size=96,
+            intermediate_size=160,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            tie_word_embeddings=False,
+            **common,
+        )
+        model = transformers.Qwen2ForCausalLM(config)
+    else:
+        config = transformers.GPT2Config(n_embd=96, n_layer=2, n_head=4, n_positions=128, **common)
+        model = transformers.GPT2LMHeadModel(config)
+    model.to(torch.float16).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "packed"), [("qwen2", 14), ("gpt2", 8)])
+def test_loads_biases_and_transposed_weights(
+    kind: str, packed: int, prune: Prune, tmp_path: Path
+) -> None:
+    sparse, dense = prune(small(kind, tmp_path / "model"))
+    models = [load(folder, torch.float32) for folder in (sparse, dense)]
+    assert len(layers(models[0])) == packed
+    assert any(layer.bias is not None for layer in layers(models[0]))
+    torch.testing.assert_close(logits(models[0]), logits(models[1]), rtol=1e-4, atol=1e-4)
+
+
+def damaged(folder: Path, out: Path, change: Callable[[bytearray], bytearray]) -> Path:
+    shutil.copytree(folder, out)
+    file = out / "model.safetensors"
+    file.write_bytes(change(bytearray(file.read_bytes())))
+    return out
+
+
+def test_a_damaged_shard_is_refused_before_anything_is_loaded(
+    demo: tuple[Path, Path], tmp_path: Path
+) -> None:
+    entry = spinfer.open_folder(demo[0]).tensors["model.layers.1.mlp.up_proj.weight"].stored.entry
+
+    def flip(data: bytearray) -> bytearray:
+        data[entry.begin + 700] ^= 0x41
+        return data
+
+    with pytest.raises(spinfer.SpInferError, match=r"E_TB_|E_HASH") as caught:
+        load(damaged(demo[0], tmp_path / "flipped", flip))
+    assert caught.value.tensor == "model.layers.1.mlp.up_proj.weight"
+    # 4.x opens the file itself before it asks us
+    with pytest.raises(
+        Exception, match=r"E_ST_TRUNCATED" if IS_5 else r"E_ST_|SafetensorError|fully"
+    ):
+        load(damaged(demo[0], tmp_path / "short", lambda data: data[:-1000]))
+
+
+def test_another_shape_or_version_is_refused(demo: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(demo[0], tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "intermediate_size": 512}))
+    with refused("E_ARCH_SHAPE", "which config.json gives"):
+        load(tmp_path / "model")
+    settings = {**config["quantization_config"], "format_version": "2.0"}
+    path.write_text(json.dumps({**config, "quantization_config": settings}))
+    with refused("E_TB_VERSION"):
+        load(tmp_path / "model")
+
+
+def test_another_dtype_is_refused_before_anything_is_loaded(demo: tuple[Path, Path]) -> None:
+    with refused("E_DTYPE_UNSUPPORTED", "its packed weights are torch.bfloat16"):
+        load(demo[0], torch.float16)
+
+
+def test_a_packed_weight_without_a_layer_is_refused(
+    demo: tuple[Path, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(demo[0], tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 3}))
+    with refused("E_ARCH_SHAPE", "has no linear layer model.layers.3"):
+        load(tmp_path / "model")

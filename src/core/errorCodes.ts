@@ -123,6 +123,14 @@ export const ERROR_CODES = {
   E_TB_ZERO: code(EXIT.input, "a tile-bitmap chunk stores a zero"),
   E_TB_PAIR: code(EXIT.input, "a packed weight and its weight_meta do not belong together"),
 
+  // calibration
+  E_CALIB_DATA: code(EXIT.usage, "the calibration text does not fill the windows asked for"),
+  E_STATS_MISSING: code(EXIT.usage, "the pruning method needs activation statistics"),
+  E_STATS_FILE: code(EXIT.input, "the statistics file is damaged or of another version"),
+  E_STATS_MISMATCH: code(EXIT.input, "the statistics belong to another model"),
+  E_STATS_VALUE: code(EXIT.input, "the statistics hold NaN or infinity"),
+  E_STATS_SINGULAR: code(EXIT.input, "a Gram matrix cannot be inverted"),
+
   // verify
   E_HASH: code(EXIT.mismatch, "a hash does not match"),
   E_MANIFEST: code(EXIT.mismatch, "the manifest is damaged or does not match the checkpoint"),

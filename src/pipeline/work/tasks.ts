@@ -207,7 +207,7 @@ function survey(
       ? new Uint32Array(buffer, byteOffset, length / 4)
       : new Uint16Array(buffer, byteOffset, length / 2);
   return {
-    counts: pruner.survey.gather({ name: step.name, rows, cols, dtype, bits }, state, kernels),
+    counts: pruner.survey.gather({ name: step.name, rows, cols, dtype, bits }, state, { kernels, stats: {} }),
   };
 }
 

@@ -35,8 +35,7 @@ export const dsnot: Pruner = definePruner({
     ...allocationOptions,
   },
 
-  configure: (amount, options) =>
-    allocated(amount, options, (share) => refined(share, options)),
+  configure: (amount, options) => allocated(amount, options, (share) => refined(share, options)),
 });
 
 function refined(amount: Amount, options: Options): PrunerWork {

@@ -60,11 +60,7 @@ function factorBlock(matrix: Float64Array, n: number, at: number, size: number):
 }
 
 /** (L⁻¹)ᵀ, upper triangular: its row j is column j of L⁻¹, found by forward substitution. */
-function invertTransposed(
-  factor: Float64Array,
-  n: number,
-  product: SubtractProduct,
-): Float64Array {
+function invertTransposed(factor: Float64Array, n: number, product: SubtractProduct): Float64Array {
   const inverse = new Float64Array(n * n);
   const solved = new Float64Array(BLOCK * n);
   for (let at = 0; at < n; at += BLOCK) {

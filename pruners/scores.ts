@@ -110,10 +110,9 @@ export function dropBelow(
   return Math.max(0, left);
 }
 
-/** 32,768 bins of an upper half's upper half; the lower one comes second where it must. */
-const HALF_BINS = 65_536;
-/** So many scores of one bin are compared directly. */
+/** So many scores with equal first digits are compared directly. */
 const LARGEST_BIN = 1 << 21;
+const DIGIT_BINS = 65_536;
 
 /** Zeroes the `drop` weights of least score of the whole matrix. Scores are computed three times. */
 export function dropLowest(
@@ -133,65 +132,68 @@ export function dropLowest(
   }
 }
 
-/** `scores`: one row of them, as scratch. */
+/** What is known of a threshold: its first digits of 16 bits each. */
+interface Prefix {
+  readonly digits: readonly number[];
+  /** How many scores begin like that, and how many of those go. */
+  readonly count: number;
+  readonly drop: number;
+}
+
+/** Counts digits until few scores are left, then compares those. `scores`: a row, as scratch. */
 function matrixThreshold(
   rows: number,
   drop: number,
   scores: Float64Array,
   rowScores: RowScores,
 ): ScoreThreshold {
-  const words = new Uint32Array(scores.buffer, scores.byteOffset, 2 * scores.length);
-  const each = (look: (upper: number, lower: number, score: number) => void): void => {
+  let prefix: Prefix = { digits: [], count: Number.POSITIVE_INFINITY, drop };
+  while (prefix.digits.length < 4) {
+    const counts = new Uint32Array(DIGIT_BINS);
     for (let row = 0; row < rows; row++) {
       rowScores(row, scores);
-      for (let i = 0; i < scores.length; i++) look(words[2 * i + 1]!, words[2 * i]!, scores[i]!);
+      countDigits(scores, prefix.digits, counts);
     }
-  };
-  /** Narrows 16 more bits down; `digit` is undefined for scores outside what is left. */
-  const counts = new Float64Array(HALF_BINS);
-  const narrow = (
-    left: number,
-    digit: (upper: number, lower: number) => number | undefined,
-  ): { bin: number; left: number; count: number } => {
-    counts.fill(0);
-    each((upper, lower) => {
-      const bin = digit(upper, lower);
-      if (bin !== undefined) counts[bin]!++;
-    });
-    const { bin, below } = findBin(counts, left - 1);
-    return { bin, left: left - below, count: counts[bin]! };
-  };
-  const first = narrow(drop, (upper) => upper >>> 16);
-  const { bin } = first;
-  if (first.count <= LARGEST_BIN) {
-    return collect(first.count, first.left, each, (upper) => upper >>> 16 === bin);
+    const { bin, below } = findBin(counts, prefix.drop - 1);
+    const digits = [...prefix.digits, bin];
+    prefix = { digits, count: counts[bin]!, drop: prefix.drop - below };
+    if (prefix.count <= LARGEST_BIN) return compareRest(rows, prefix, scores, rowScores);
   }
-  const second = narrow(first.left, (upper) =>
-    upper >>> 16 === bin ? upper & 0xffff : undefined,
-  );
-  const key = bin * 65_536 + second.bin;
-  if (second.count <= LARGEST_BIN) {
-    return collect(second.count, second.left, each, (upper) => upper === key);
-  }
-  const third = narrow(second.left, (upper, lower) => (upper === key ? lower >>> 16 : undefined));
-  const fourth = narrow(third.left, (upper, lower) =>
-    upper === key && lower >>> 16 === third.bin ? lower & 0xffff : undefined,
-  );
-  const whole = new Uint32Array([third.bin * 65_536 + fourth.bin, key]);
-  return { score: new Float64Array(whole.buffer)[0]!, ties: fourth.left };
+  const halves = Uint16Array.from(prefix.digits).reverse();
+  return { score: new Float64Array(halves.buffer)[0]!, ties: prefix.drop };
 }
 
-function collect(
-  count: number,
-  drop: number,
-  each: (look: (upper: number, lower: number, score: number) => void) => void,
-  wanted: (upper: number) => boolean,
+/** Counts the next digit of the scores that begin with these. */
+function countDigits(scores: Float64Array, digits: readonly number[], counts: Uint32Array): void {
+  const halves = new Uint16Array(scores.buffer, scores.byteOffset, 4 * scores.length);
+  const at = 3 - digits.length;
+  const [first = 0, second = 0, third = 0] = digits;
+  const depth = digits.length;
+  for (let i = 0; i < halves.length; i += 4) {
+    if (depth > 0 && halves[i + 3] !== first) continue;
+    if (depth > 1 && halves[i + 2] !== second) continue;
+    if (depth > 2 && halves[i + 1] !== third) continue;
+    counts[halves[i + at]!]!++;
+  }
+}
+
+function compareRest(
+  rows: number,
+  { digits, count, drop }: Prefix,
+  scores: Float64Array,
+  rowScores: RowScores,
 ): ScoreThreshold {
   const found = new Float64Array(count);
+  const halves = new Uint16Array(scores.buffer, scores.byteOffset, 4 * scores.length);
   let at = 0;
-  each((upper, _, score) => {
-    if (wanted(upper)) found[at++] = score;
-  });
+  for (let row = 0; row < rows; row++) {
+    rowScores(row, scores);
+    for (let i = 0; i < scores.length; i++) {
+      let place = 0;
+      while (place < digits.length && halves[4 * i + 3 - place] === digits[place]) place++;
+      if (place === digits.length) found[at++] = scores[i]!;
+    }
+  }
   return thresholdOf(found, drop);
 }
 

@@ -103,7 +103,8 @@ class Surgery {
     const { rows, cols } = this.weight;
     const { values, factor, size } = this;
     const { sparsity, pattern } = this.amount;
-    const none = pattern.kind === "n:m" ? pattern.n === pattern.m : dropCount(rows * cols, sparsity) === 0;
+    const none =
+      pattern.kind === "n:m" ? pattern.n === pattern.m : dropCount(rows * cols, sparsity) === 0;
     if (none) return;
     for (let begin = 0; begin < cols; begin += size) {
       const width = Math.min(size, cols - begin);
@@ -181,8 +182,7 @@ class Surgery {
     const drop = pattern.kind === "n:m" ? count - pattern.n : 0;
     for (let i = 0; i < count; i++)
       scores[i] = this.scoreOf(index, begin + from + i, row[from + i]!);
-    for (let i = 0; i < count; i++)
-      dropped[from + i] = rankOf(scores, 0, count, i) < drop ? 1 : 0;
+    for (let i = 0; i < count; i++) dropped[from + i] = rankOf(scores, 0, count, i) < drop ? 1 : 0;
   }
 
   private blockScores(begin: number, width: number): Float64Array {

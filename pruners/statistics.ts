@@ -49,8 +49,12 @@ export function sampleCounts(
 ): { readonly tokens: number; readonly samples: number } {
   if (tokens !== undefined && samples !== undefined && tokens > 0 && samples > 0)
     return { tokens, samples };
-  throw new SpInferError("E_STATS_MISSING", `${name}: the statistics do not say of how many tokens`, {
-    tensor: name,
-    hint: "calibrate again",
-  });
+  throw new SpInferError(
+    "E_STATS_MISSING",
+    `${name}: the statistics do not say of how many tokens`,
+    {
+      tensor: name,
+      hint: "calibrate again",
+    },
+  );
 }

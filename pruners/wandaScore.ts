@@ -11,7 +11,7 @@ export function wandaScores(weight: WeightMatrix, norms: Float64Array): RowScore
     read(row * cols, scores, cols);
     for (let j = 0; j < cols; j++) {
       const score = scores[j]! * norms[j]!;
-      scores[j] = score === score ? score : Number.POSITIVE_INFINITY; // infinity × 0
+      scores[j] = Number.isNaN(score) ? Number.POSITIVE_INFINITY : score; // infinity × 0
     }
   };
 }

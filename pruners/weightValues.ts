@@ -40,7 +40,7 @@ export function magnitudeReader({ bits, dtype }: Bits): MagnitudeReader {
   return (begin, target, count) => {
     for (let i = 0; i < count; i++) {
       const size = Math.abs(floats[begin + i]!);
-      target[i] = size === size ? size : Number.POSITIVE_INFINITY;
+      target[i] = Number.isNaN(size) ? Number.POSITIVE_INFINITY : size;
     }
   };
 }
@@ -48,23 +48,18 @@ export function magnitudeReader({ bits, dtype }: Bits): MagnitudeReader {
 /** The values with their signs; 0 for what is not finite. */
 export function finiteValues({ bits, dtype }: Bits): Float64Array {
   const values = new Float64Array(bits.length);
-  const [mask, infinity] = [keyMask(bits), INFINITY_BITS[dtype]];
-  const widen =
-    dtype === "F16" ? fp16ToFloat : dtype === "BF16" ? bf16ToFloat : floatOfBits;
+  magnitudeReader({ bits, dtype })(0, values, bits.length);
+  const sign = keyMask(bits) + 1;
   for (let i = 0; i < bits.length; i++) {
-    const word = bits[i]!;
-    values[i] = (word & mask) < infinity ? widen(word) : 0;
+    const size = values[i]!;
+    if (size === Number.POSITIVE_INFINITY) values[i] = 0;
+    else if (bits[i]! >= sign) values[i] = -size;
   }
   return values;
 }
 
 const scratchFloat = new Float32Array(1);
 const scratchBits = new Uint32Array(scratchFloat.buffer);
-
-function floatOfBits(bits: number): number {
-  scratchBits[0] = bits;
-  return scratchFloat[0]!;
-}
 
 const NARROW: Readonly<Record<WeightDtype, (bits: number) => number>> = {
   F16: floatBitsToFp16,

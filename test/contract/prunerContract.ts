@@ -10,8 +10,8 @@ import type {
   Pruner,
   WeightMatrix,
 } from "../../pruners/definePruner.ts";
-import { keptByPattern, UNSTRUCTURED } from "../../pruners/pattern.ts";
 import { plainProduct } from "../../pruners/denseProduct.ts";
+import { keptByPattern, UNSTRUCTURED } from "../../pruners/pattern.ts";
 import { plainSelect, type SelectKernels } from "../../pruners/select.ts";
 import { WEIGHT_DTYPES } from "../../src/core/dtype.ts";
 import { createRandom } from "../helpers/random.ts";
@@ -85,7 +85,11 @@ function decide(
     // as between worker threads: state and counts are plain data
     const sent = structuredClone(state);
     for (const weight of weights) {
-      survey.add(state, weight.name, structuredClone(survey.gather(weight, sent, contextOf(weight))));
+      survey.add(
+        state,
+        weight.name,
+        structuredClone(survey.gather(weight, sent, contextOf(weight))),
+      );
     }
     const after = survey.next(state);
     if ("decisions" in after) return after.decisions;

@@ -23,7 +23,10 @@ export default defineConfig({
     projects: [
       project(
         "unit",
-        ["test/{core,io,model,pipeline,formats,pruners,cli,fuzz}/**/*.test.ts", "test/*.test.ts"],
+        [
+          "test/{core,io,model,engine,pipeline,formats,pruners,cli,fuzz}/**/*.test.ts",
+          "test/*.test.ts",
+        ],
         120,
       ),
       project("contract", ["test/contract/**/*.test.ts"], 120),

@@ -33,5 +33,9 @@ export function installPackages() {
   const installed = join(ROOT, "node_modules/.package-lock.json");
   const wanted = join(ROOT, "package-lock.json");
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(wanted).mtimeMs) return;
-  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
+  // onnxruntime-node's install script would fetch a GPU library; npm 11 is told by allowScripts not
+  // to run it, npm 10 only knows the script's own switch
+  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip" },
+  });
 }

@@ -82,6 +82,9 @@ export const ERROR_CODES = {
   E_LIMIT: code(EXIT.limit, "a resource limit is reached"),
   E_CONFIG: code(EXIT.input, "config.json is missing or not valid"),
   E_ARCH_SHAPE: code(EXIT.input, "config.json and the tensors disagree"),
+  E_ARCH_UNKNOWN: code(EXIT.unsupported, "models of this architecture cannot be run"),
+  E_ARCH_OPTION: code(EXIT.unsupported, "config.json asks for something that is not implemented"),
+  E_ARCH_TENSOR: code(EXIT.input, "a tensor that the architecture needs is missing"),
   E_QUANTIZED_INPUT: code(EXIT.unsupported, "the model is already quantized"),
   E_SHAPE_UNSUPPORTED: code(EXIT.unsupported, "a tensor's shape cannot be pruned"),
   E_DTYPE_UNSUPPORTED: code(EXIT.unsupported, "the dtype cannot be used for this"),
@@ -130,6 +133,10 @@ export const ERROR_CODES = {
   E_STATS_MISMATCH: code(EXIT.input, "the statistics belong to another model"),
   E_STATS_VALUE: code(EXIT.input, "the statistics hold NaN or infinity"),
   E_STATS_SINGULAR: code(EXIT.input, "a Gram matrix cannot be inverted"),
+  // running a model
+  E_ENGINE_MISSING: code(EXIT.unsupported, "the engine that was asked for is not installed"),
+  E_TOKEN_ID: code(EXIT.input, "a token id is outside the model's vocabulary"),
+  E_ACTIVATIONS: code(EXIT.mismatch, "the model's numbers became NaN or infinite"),
 
   // verify
   E_HASH: code(EXIT.mismatch, "a hash does not match"),

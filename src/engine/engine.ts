@@ -74,10 +74,7 @@ export interface RunnableModel {
    * The weights of one block, read and made ready. `replaced` gives other values for some of them
    * (a block that has just been pruned and is not in any file yet).
    */
-  openBlock(
-    index: number,
-    replaced?: ReadonlyMap<string, DenseTensor>,
-  ): Promise<RunnableBlock>;
+  openBlock(index: number, replaced?: ReadonlyMap<string, DenseTensor>): Promise<RunnableBlock>;
   /** Final norm, head and log-softmax in slices of rows. targets: one a row; −1 is not scored. */
   score(hidden: Float32Array, targets: Int32Array): Promise<Scores>;
   /** Final norm and head: [rows, vocabulary]. Large: for few rows. */

@@ -1,0 +1,34 @@
+/**
+ * What the two engines differ in: making a part of a model ready and running it. The rest of a
+ * RunnableModel is the same for both (runnable.ts).
+ */
+import type { Part } from "../model/architectures/ops.ts";
+import type { WeightSlot } from "../model/architectures/survey.ts";
+import type { BlockOutput, DenseTensor, Observation, Scores } from "./engine.ts";
+
+/** A part of the model with its weights. The backend may keep or change the arrays. */
+export interface LoadedPart {
+  readonly part: Part;
+  readonly slots: readonly WeightSlot[];
+  /** By the names that the ops use. */
+  readonly weights: ReadonlyMap<string, DenseTensor>;
+}
+
+export interface ReadyBlock {
+  /** What is observed is named as the ops name it. */
+  run(hidden: Float32Array, length: number, observe: Observation): Promise<BlockOutput>;
+  close(): Promise<void>;
+}
+
+export interface ReadyHead {
+  score(hidden: Float32Array, targets: Int32Array): Promise<Scores>;
+  logits(hidden: Float32Array): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+export interface Backend {
+  readonly name: "onnxruntime" | "typescript";
+  block(loaded: LoadedPart, hidden: number): Promise<ReadyBlock>;
+  head(loaded: LoadedPart, hidden: number, vocabulary: number): Promise<ReadyHead>;
+  close(): Promise<void>;
+}

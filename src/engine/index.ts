@@ -1,0 +1,81 @@
+/** Opening a model to run it: which engine, which architecture, which weights. */
+import { availableParallelism } from "node:os";
+import type { ModelConfig } from "../core/archive.ts";
+import { SpInferError } from "../core/errors.ts";
+import { formatDuration } from "../core/text.ts";
+import type { Decoder } from "../model/architectures/defineArchitecture.ts";
+import { readDecoder } from "../model/architectures/index.ts";
+import { weightsOf } from "../model/architectures/survey.ts";
+import { textConfig } from "../model/config.ts";
+import type { Backend } from "./backend.ts";
+import type { RunnableModel, WeightSource } from "./engine.ts";
+import { onnxBackend } from "./onnxruntime/backend.ts";
+import { startHost } from "./onnxruntime/workerHost.ts";
+import { runnableModel } from "./runnable.ts";
+import { typescriptBackend } from "./typescript/backend.ts";
+import { multiplyTransposed } from "./typescript/matrix.ts";
+
+export type EngineChoice = "auto" | "onnxruntime" | "typescript";
+
+export interface EngineOptions {
+  /** "auto" takes onnxruntime where it can be loaded, else the plain engine, with a warning. */
+  readonly prefer?: EngineChoice | undefined;
+  /** Threads of onnxruntime; all cores when absent. The plain engine has one. */
+  readonly threads?: number | undefined;
+  /** A sentence for people. Called when the fast engine was wanted and is not there. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+export interface LoadedEngine {
+  readonly backend: Backend;
+  /** Why it is not the one that "auto" looks for first. */
+  readonly fallback: SpInferError | undefined;
+}
+
+/** Throws E_ENGINE_MISSING when onnxruntime is asked for by name and cannot be loaded. */
+export async function loadEngine(options: EngineOptions = {}): Promise<LoadedEngine> {
+  const { prefer = "auto", threads = availableParallelism(), onWarning } = options;
+  if (prefer === "typescript") return { backend: typescriptBackend(), fallback: undefined };
+  try {
+    return { backend: onnxBackend(await startHost(threads)), fallback: undefined };
+  } catch (thrown) {
+    const isMissing = thrown instanceof SpInferError && thrown.code === "E_ENGINE_MISSING";
+    if (prefer === "onnxruntime" || !isMissing) throw thrown;
+    onWarning?.(`${thrown.message}; the plain engine runs instead. ${thrown.detail.hint ?? ""}`);
+    return { backend: typescriptBackend(), fallback: thrown };
+  }
+}
+
+/**
+ * A model made ready to run; nothing of its weights is read yet. Throws what `readDecoder` and
+ * `loadEngine` throw.
+ */
+export async function openRunnable(
+  config: ModelConfig | undefined,
+  weights: WeightSource,
+  options: EngineOptions = {},
+): Promise<RunnableModel> {
+  const decoder = readDecoder(config, weights);
+  const { backend, fallback } = await loadEngine(options);
+  if (fallback !== undefined) options.onWarning?.(estimate(decoder));
+  const family = String(textConfig(config)["model_type"]);
+  return runnableModel(family, decoder, weights, backend);
+}
+
+/** About how long the plain engine takes, from the products of one block and a measured one. */
+function estimate(decoder: Decoder): string {
+  const size = 256;
+  const values = new Float32Array(size * size).fill(0.5);
+  const matrix = { rows: size, columns: size, values };
+  multiplyTransposed(matrix, values, size); // compiled on the way
+  const begin = performance.now();
+  multiplyTransposed(matrix, values, size);
+  const msPerProduct = (performance.now() - begin) / size ** 3;
+  const weights = (part: Decoder["head"]): number =>
+    weightsOf(part)
+      .filter(({ linear }) => linear)
+      .reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
+  const perToken = decoder.blocks * weights(decoder.block(0)) + weights(decoder.head);
+  const ms = 1000 * perToken * msPerProduct;
+  return `the plain engine takes about ${formatDuration(ms)} for 1000 tokens of this model`;
+}

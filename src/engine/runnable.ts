@@ -1,0 +1,128 @@
+/** A model that can be run, on either backend. */
+import { SpInferError } from "../core/errors.ts";
+import type { Decoder } from "../model/architectures/defineArchitecture.ts";
+import type { Backend, LoadedPart, ReadyHead } from "./backend.ts";
+import type { ModelFacts, RunnableBlock, RunnableModel, WeightSource } from "./engine.ts";
+import { loadWeights } from "./loadWeights.ts";
+import { runPart } from "./typescript/backend.ts";
+
+export function runnableModel(
+  family: string,
+  decoder: Decoder,
+  source: WeightSource,
+  backend: Backend,
+): RunnableModel {
+  const { blocks, hidden, vocabulary, positions } = decoder;
+  const facts: ModelFacts = { family, blocks, hidden, vocabulary, positions };
+  let embedding: Promise<LoadedPart> | undefined;
+  let head: Promise<ReadyHead> | undefined;
+  const loadHead = async (): Promise<ReadyHead> =>
+    backend.head(await loadWeights(decoder.head, source), hidden, vocabulary);
+
+  return {
+    engine: backend.name,
+    facts,
+    async embed(ids, length) {
+      checkWindows(ids.length, length, decoder);
+      checkIds(ids, vocabulary);
+      embedding ??= loadWeights(decoder.embed, source);
+      const loaded = await embedding;
+      const input = { rows: ids.length, columns: 1, values: Float32Array.from(ids) };
+      return runPart(loaded, input, length).values;
+    },
+    async openBlock(index, replaced): Promise<RunnableBlock> {
+      if (!Number.isInteger(index) || index < 0 || index >= blocks) {
+        throw new SpInferError("E_OPTION", `there is no block ${index}`, {
+          expected: `0 to ${blocks - 1}`,
+        });
+      }
+      // the table of embeddings may be larger than a block; whoever opens blocks is done with it
+      embedding = undefined;
+      const part = decoder.block(index);
+      const block = await backend.block(await loadWeights(part, source, replaced), hidden);
+      return {
+        async run(states, length, observe = "none") {
+          checkWindows(states.length / hidden, length, decoder);
+          const made = await block.run(states, length, observe);
+          checkFinite(made.hidden, `block ${index}`);
+          const observed = new Map(
+            [...made.observed].map(([name, sums]) => [part.prefix + name, sums]),
+          );
+          return { hidden: made.hidden, observed };
+        },
+        close: () => block.close(),
+      };
+    },
+    async score(states, targets) {
+      if (states.length !== targets.length * hidden) {
+        throw new SpInferError("E_INTERNAL", "score needs one target a row of hidden states");
+      }
+      for (const target of targets) {
+        if (target !== -1) checkId(target, vocabulary);
+      }
+      head ??= loadHead();
+      const scores = await (await head).score(states, targets);
+      for (let row = 0; row < targets.length; row++) {
+        if (targets[row] !== -1 && !Number.isFinite(scores.losses[row]!)) {
+          throw notFinite("the logits");
+        }
+      }
+      return scores;
+    },
+    async logits(states) {
+      head ??= loadHead();
+      const logits = await (await head).logits(states);
+      checkFinite(logits, "the logits");
+      return logits;
+    },
+    async close() {
+      embedding = undefined;
+      if (head !== undefined) await (await head).close();
+      head = undefined;
+      await backend.close();
+    },
+  };
+}
+
+function checkWindows(tokens: number, length: number, decoder: Decoder): void {
+  if (!Number.isInteger(length) || length < 1 || tokens === 0 || tokens % length !== 0) {
+    throw new SpInferError(
+      "E_INTERNAL",
+      `${tokens} tokens are no whole number of windows of ${length}`,
+    );
+  }
+  if (!decoder.positionTable || length <= decoder.positions) return;
+  throw new SpInferError("E_OPTION", `windows of ${length} tokens are too long for this model`, {
+    found: `${length} tokens`,
+    expected: `at most ${decoder.positions}, for which it has positions`,
+    hint: `use windows of ${decoder.positions} tokens (--ctx ${decoder.positions})`,
+  });
+}
+
+function checkIds(ids: Int32Array, vocabulary: number): void {
+  for (const id of ids) checkId(id, vocabulary);
+}
+
+function checkId(id: number, vocabulary: number): void {
+  if (id >= 0 && id < vocabulary) return;
+  throw new SpInferError("E_TOKEN_ID", `token id ${id} is outside the vocabulary`, {
+    found: `id ${id}`,
+    expected: `0 to ${vocabulary - 1} (vocab_size ${vocabulary})`,
+    hint: "use the tokenizer.json that belongs to the weights",
+  });
+}
+
+/** One pass over the values: a sum of zeros stays 0, of NaN or infinity times 0 does not. */
+function checkFinite(values: Float32Array, where: string): void {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]! * 0;
+  if (sum !== 0) throw notFinite(where);
+}
+
+function notFinite(where: string): SpInferError {
+  return new SpInferError("E_ACTIVATIONS", `NaN or infinite numbers after ${where}`, {
+    found: `after ${where}`,
+    expected: "finite numbers",
+    hint: "look for non-finite weights with spinfer inspect MODEL --layers",
+  });
+}

@@ -1,0 +1,135 @@
+/** The plain engine: nothing but TypeScript, some fifty times slower than the library. */
+import type { Backend, LoadedPart, ReadyBlock, ReadyHead } from "../backend.ts";
+import type { BlockOutput, LayerInputs, Observation } from "../engine.ts";
+import { type Matrix, multiplyTransposed, transposed } from "./matrix.ts";
+import { plainOps } from "./ops.ts";
+
+/** Rows whose logits are held at once. */
+const HEAD_ROWS = 64;
+
+export function typescriptBackend(): Backend {
+  return {
+    name: "typescript",
+    block: async (loaded, hidden) => plainBlock(loaded, hidden),
+    head: async (loaded, hidden, vocabulary) => plainHead(loaded, hidden, vocabulary),
+    close: async () => undefined,
+  };
+}
+
+function plainBlock(loaded: LoadedPart, columns: number): ReadyBlock {
+  return {
+    async run(hidden, length, observe) {
+      const observed = new Map<string, LayerInputs>();
+      const rows = hidden.length / columns;
+      const out = new Float32Array(hidden.length);
+      // a window at a time: memory does not grow with the batch, and the event loop gets a turn
+      for (let row = 0; row < rows; row += length) {
+        await new Promise((resolve) => setImmediate(resolve));
+        const values = hidden.subarray(row * columns, (row + length) * columns);
+        const made = runPart(loaded, { rows: length, columns, values }, length, observe, observed);
+        out.set(made.values, row * columns);
+      }
+      return { hidden: out, observed } satisfies BlockOutput;
+    },
+    close: async () => undefined,
+  };
+}
+
+/** Runs a part over windows of `length`; adds what is observed to `observed`. */
+export function runPart(
+  { part, weights }: Pick<LoadedPart, "part" | "weights">,
+  input: Matrix,
+  length: number,
+  observe: Observation = "none",
+  observed: Map<string, LayerInputs> = new Map(),
+): Matrix {
+  // layers that read the same input share its sums
+  const seen = new Map<Matrix, LayerInputs>();
+  const ops = plainOps({
+    tokens: input.rows,
+    length,
+    weights,
+    onInput(weight, read) {
+      if (observe === "none") return;
+      const sums = seen.get(read) ?? sumsOf(read, observe);
+      seen.set(read, sums);
+      const before = observed.get(weight);
+      observed.set(weight, before === undefined ? sums : added(before, sums));
+    },
+  });
+  return part.body(ops, input);
+}
+
+function sumsOf(input: Matrix, observe: Observation): LayerInputs {
+  const { rows, columns, values } = input;
+  if (observe === "gram") {
+    const gram = gramOf(input);
+    const squares = Float64Array.from({ length: columns }, (_, i) => gram[i * (columns + 1)]!);
+    return { tokens: rows, squares, gram };
+  }
+  const squares = new Float64Array(columns);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      squares[column]! += values[row * columns + column]! ** 2;
+    }
+  }
+  return { tokens: rows, squares };
+}
+
+function gramOf({ rows, columns, values }: Matrix): Float64Array {
+  const turned = transposed(values, rows, columns);
+  const product = multiplyTransposed(
+    { rows: columns, columns: rows, values: turned },
+    turned,
+    columns,
+  );
+  return Float64Array.from(product.values);
+}
+
+function added(left: LayerInputs, right: LayerInputs): LayerInputs {
+  const sum = (a: Float64Array, b: Float64Array) => a.map((value, i) => value + b[i]!);
+  return {
+    tokens: left.tokens + right.tokens,
+    squares: sum(left.squares, right.squares),
+    ...(left.gram === undefined ? {} : { gram: sum(left.gram, right.gram!) }),
+  };
+}
+
+function plainHead(loaded: LoadedPart, columns: number, vocabulary: number): ReadyHead {
+  const logitsOf = (hidden: Float32Array, first: number, last: number): Float32Array => {
+    const values = hidden.subarray(first * columns, last * columns);
+    return runPart(loaded, { rows: last - first, columns, values }, last - first).values;
+  };
+  return {
+    async logits(hidden) {
+      return logitsOf(hidden, 0, hidden.length / columns);
+    },
+    async score(hidden, targets) {
+      const losses = new Float64Array(targets.length);
+      const best = new Int32Array(targets.length);
+      for (let first = 0; first < targets.length; first += HEAD_ROWS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        const last = Math.min(first + HEAD_ROWS, targets.length);
+        const logits = logitsOf(hidden, first, last);
+        for (let row = first; row < last; row++) {
+          const at = (row - first) * vocabulary;
+          const scored = scoreRow(logits.subarray(at, at + vocabulary), targets[row]!);
+          losses[row] = scored.loss;
+          best[row] = scored.best;
+        }
+      }
+      return { losses, best };
+    },
+    close: async () => undefined,
+  };
+}
+
+function scoreRow(logits: Float32Array, target: number): { loss: number; best: number } {
+  let best = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
+  const largest = logits[best]!;
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) total += Math.exp(logits[i]! - largest);
+  const loss = target < 0 ? Number.NaN : largest + Math.log(total) - logits[target]!;
+  return { loss, best };
+}

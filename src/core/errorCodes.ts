@@ -127,12 +127,12 @@ export const ERROR_CODES = {
   E_TB_PAIR: code(EXIT.input, "a packed weight and its weight_meta do not belong together"),
 
   // calibration
-  E_CALIB_DATA: code(EXIT.usage, "the calibration text does not fill the windows asked for"),
   E_STATS_MISSING: code(EXIT.usage, "the pruning method needs activation statistics"),
   E_STATS_FILE: code(EXIT.input, "the statistics file is damaged or of another version"),
   E_STATS_MISMATCH: code(EXIT.input, "the statistics belong to another model"),
   E_STATS_VALUE: code(EXIT.input, "the statistics hold NaN or infinity"),
   E_STATS_SINGULAR: code(EXIT.input, "a Gram matrix cannot be inverted"),
+
   // running a model
   E_ENGINE_MISSING: code(EXIT.unsupported, "the engine that was asked for is not installed"),
   E_TOKEN_ID: code(EXIT.input, "a token id is outside the model's vocabulary"),
@@ -144,6 +144,19 @@ export const ERROR_CODES = {
   E_NO_MANIFEST: code(EXIT.mismatch, "the checkpoint has no manifest"),
   E_MISMATCH: code(EXIT.mismatch, "the checkpoint differs from what its source and recipe give"),
   E_SOURCE_CHANGED: code(EXIT.input, "the source is not what it was"),
+
+  // evaluation
+  E_TOKENIZER: code(EXIT.input, "the tokenizer is missing or damaged"),
+  E_TOKENIZER_UNSUPPORTED: code(
+    EXIT.unsupported,
+    "the tokenizer has a part that SpInfer does not know",
+  ),
+  E_VOCABULARY: code(EXIT.input, "the tokenizer and the model have different vocabularies"),
+  E_TEXT: code(EXIT.input, "the text cannot be used"),
+  E_TEXT_SHORT: code(EXIT.usage, "the text is shorter than one window"),
+  E_EVAL_COMPARE: code(EXIT.usage, "the two evaluations cannot be compared"),
+  E_EVAL_REPORT: code(EXIT.input, "the file is not an evaluation report"),
+  E_GATE: code(EXIT.mismatch, "a quality gate was missed"),
 
   // writing
   E_OUTPUT_EXISTS: code(EXIT.output, "the output exists"),

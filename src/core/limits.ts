@@ -14,6 +14,10 @@ export const DEFAULT_LIMITS = {
   ggufStringBytes: 10 * 1024 * 1024,
   ggufArrayItems: 16 * 1024 * 1024,
   ggufArrayDepth: 4,
+  /** Bytes of tokenizer.json. */
+  tokenizerBytes: 128 * 1024 * 1024,
+  /** Bytes of a text that is tokenised as one. */
+  textBytes: 64 * 1024 * 1024,
   /** Dense bytes of one tensor. */
   denseBytes: 64 * 1024 * 1024 * 1024,
 } as const;

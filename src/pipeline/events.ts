@@ -1,6 +1,6 @@
 /** What happens while a command works, as data. The command line renders it, libraries may too. */
 
-export type Phase = "hash" | "survey" | "prune" | "convert" | "write" | "verify";
+export type Phase = "hash" | "survey" | "prune" | "convert" | "write" | "verify" | "evaluate";
 
 export type PipelineEvent =
   | {
@@ -19,6 +19,8 @@ export type PipelineEvent =
       readonly bytes: number;
       /** Not done now but found done when a run was resumed. */
       readonly resumed: boolean;
+      /** The result so far, in words. */
+      readonly note?: string;
     }
   | { readonly type: "end"; readonly phase: Phase }
   | { readonly type: "warning"; readonly code: string; readonly message: string };
@@ -42,11 +44,12 @@ export class Progress {
     onEvent({ type: "begin", phase, items, bytes });
   }
 
-  item(name: string, bytes: number, resumed = false): void {
+  item(name: string, bytes: number, resumed = false, note?: string): void {
     this.done++;
     this.bytesDone += bytes;
     const { phase, items, done, bytesDone } = this;
-    this.onEvent({ type: "item", phase, name, done, items, bytesDone, bytes: this.bytes, resumed });
+    const item = { phase, name, done, items, bytesDone, bytes: this.bytes, resumed };
+    this.onEvent({ type: "item", ...item, ...(note === undefined ? {} : { note }) });
   }
 
   end(): void {

@@ -63,7 +63,7 @@ export function barReporter(
 export function barLine(
   event: Pick<
     Extract<PipelineEvent, { type: "item" }>,
-    "phase" | "name" | "done" | "items" | "bytesDone" | "bytes"
+    "phase" | "name" | "done" | "items" | "bytesDone" | "bytes" | "note"
   >,
   left: number | undefined,
   columns: number,
@@ -74,6 +74,7 @@ export function barLine(
     `  ${PHASE_LABELS[event.phase].padEnd(LABEL_CELLS)}  ${"█".repeat(full)}${"░".repeat(BAR_CELLS - full)}` +
       ` ${String(Math.floor(fraction * 100)).padStart(3)}%`,
     `${event.done}/${event.items}`,
+    ...(event.note === undefined ? [] : [event.note]),
     ...(left === undefined || left <= 0 ? [] : [`${formatDuration(left)} left`]),
     ...(event.name === "" ? [] : [printable(event.name)]),
   ].join(" · ");

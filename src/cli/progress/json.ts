@@ -26,7 +26,7 @@ export function jsonReporter(stderr: Output, now: () => number): Reporter {
 }
 
 function progressRecord(item: Extract<PipelineEvent, { type: "item" }>, left: number | undefined) {
-  const { phase, name, done, items, bytesDone, bytes } = item;
+  const { phase, name, done, items, bytesDone, bytes, note } = item;
   return {
     schema: "spinfer.progress/1",
     phase,
@@ -36,5 +36,6 @@ function progressRecord(item: Extract<PipelineEvent, { type: "item" }>, left: nu
     bytes: bytesDone,
     bytes_total: bytes,
     eta_s: left === undefined ? null : Math.round(left / 100) / 10,
+    ...(note === undefined ? {} : { note }),
   };
 }

@@ -5,7 +5,7 @@ type Item = Extract<PipelineEvent, { type: "item" }>;
 
 interface Start {
   readonly at: number;
-  /** Bytes found done by a resumed run; they tell nothing about speed. */
+  /** Found done by a resumed run; that tells nothing about speed. In bytes, or items as below. */
   resumed: number;
   counted: number;
 }
@@ -31,12 +31,13 @@ export class Pace {
   take(item: Item): number | undefined {
     const start = this.starts.get(item.phase);
     if (start === undefined) return undefined;
-    if (item.resumed) start.resumed += item.bytesDone - start.counted;
-    start.counted = item.bytesDone;
-    const worked = item.bytesDone - start.resumed;
+    const [done, all] = item.bytes > 0 ? [item.bytesDone, item.bytes] : [item.done, item.items];
+    if (item.resumed) start.resumed += done - start.counted;
+    start.counted = done;
+    const worked = done - start.resumed;
     const elapsed = this.now() - start.at;
     if (worked <= 0 || elapsed <= 0) return undefined;
-    return ((item.bytes - item.bytesDone) / worked) * elapsed;
+    return ((all - done) / worked) * elapsed;
   }
 }
 
@@ -58,4 +59,5 @@ export const PHASE_LABELS: Readonly<Record<Phase, string>> = {
   convert: "convert",
   write: "hash output",
   verify: "verify",
+  evaluate: "evaluate",
 };

@@ -32,7 +32,10 @@ export function plainReporter(
       const parts = [
         `${PHASE_LABELS[event.phase]} ${formatPercent(Math.floor(fraction * 100) / 100)}`,
         `${event.done} of ${event.items}`,
-        `${formatBytes(event.bytesDone)} of ${formatBytes(event.bytes)}`,
+        ...(event.bytes === 0
+          ? []
+          : [`${formatBytes(event.bytesDone)} of ${formatBytes(event.bytes)}`]),
+        ...(event.note === undefined ? [] : [event.note]),
         ...(left === undefined || left <= 0 ? [] : [`${formatDuration(left)} left`]),
       ];
       stderr.write(`${parts.join(" · ")}\n`);

@@ -42,7 +42,9 @@ const envelope = (command: string, result: ZodType) =>
   z.strictObject({
     schema: z.literal("spinfer.result/1"),
     command: z.literal(command),
-    ok: z.boolean().describe("false only for a verification that found something"),
+    ok: z
+      .boolean()
+      .describe("false only for a verification that found something, or a gate that was missed"),
     version: z.string(),
     elapsed_ms: milliseconds,
     warnings: z.array(warningSchema),
@@ -55,13 +57,14 @@ export const resultSchema = z.union(
 
 export const progressSchema = z.strictObject({
   schema: z.literal("spinfer.progress/1"),
-  phase: z.enum(["hash", "survey", "prune", "convert", "write", "verify"]),
+  phase: z.enum(["hash", "survey", "prune", "convert", "write", "verify", "evaluate"]),
   item: z.string().describe("The tensor or file that was finished last"),
   done: count,
   total: count,
   bytes,
   bytes_total: bytes,
   eta_s: z.number().min(0).nullable(),
+  note: z.string().optional().describe("The result so far, for people"),
 });
 
 export const warningLineSchema = z.strictObject({

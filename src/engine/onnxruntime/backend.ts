@@ -113,11 +113,14 @@ function outputsOf(
 ) {
   return [
     { name: HIDDEN_OUT, shape: [windows * length, hidden], type: "float32" as const },
-    ...observed.map(({ output, columns }) => ({
-      name: output,
-      shape: observe === "gram" ? [columns, columns] : [windows, columns],
-      type: "float32" as const,
-    })),
+    ...observed.flatMap(({ output, sums, columns }) => [
+      {
+        name: output,
+        shape: observe === "gram" ? [columns, columns] : [windows, columns],
+        type: "float32" as const,
+      },
+      { name: sums, shape: [windows, columns], type: "float32" as const },
+    ]),
   ];
 }
 
@@ -130,12 +133,16 @@ function addObserved(
   tokens: number,
 ): void {
   for (const [index, { columns, weights }] of outputs.entries()) {
-    const values = made[index]!.values as Float32Array;
+    const values = made[2 * index]!.values as Float32Array;
+    const windowSums = made[2 * index + 1]!.values as Float32Array;
     const before = observed.get(weights[0]!);
     const squares = before?.squares ?? new Float64Array(columns);
+    const total = before?.sums ?? new Float64Array(columns);
+    for (let i = 0; i < windowSums.length; i++) total[i % columns]! += windowSums[i]!;
     const sums: LayerInputs = {
       tokens: (before?.tokens ?? 0) + tokens,
       squares,
+      sums: total,
       ...(observe === "gram" ? { gram: before?.gram ?? new Float64Array(values.length) } : {}),
     };
     if (sums.gram === undefined) {

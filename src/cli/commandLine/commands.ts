@@ -3,6 +3,7 @@ import {
   CHOICES,
   CONVERT_OPTIONS,
   DOCTOR_OPTIONS,
+  EVAL_OPTIONS,
   INSPECT_OPTIONS,
   PRUNE_OPTIONS,
   RECIPE_INIT_OPTIONS,
@@ -94,6 +95,22 @@ export const COMMANDS: readonly CommandSpec[] = [
       ["spinfer verify out", "structure and every hash"],
       ["spinfer verify out --level full", "recompute the pruned weights and compare bit for bit"],
       ["spinfer verify out --level full --against ./Llama-3.2-1B", "when the source has moved"],
+    ],
+  },
+  {
+    name: "eval",
+    summary: "measure the perplexity of a model on a text, alone or beside another model",
+    positionals: [model],
+    options: EVAL_OPTIONS,
+    table: true,
+    examples: [
+      ["spinfer eval ./Llama-3.2-1B --dataset wiki.jsonl", "as the papers do, windows of 2048"],
+      ["spinfer eval out --dataset wiki.jsonl --base ./Llama-3.2-1B", "what pruning cost"],
+      [
+        "spinfer eval out --dataset wiki.jsonl --base ./Llama-3.2-1B --gate 'ppl<=+5%'",
+        "exit code 4 when it cost more",
+      ],
+      ["spinfer eval out --dataset wiki.txt --report eval.json", "keep the figures"],
     ],
   },
   {

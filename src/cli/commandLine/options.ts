@@ -18,6 +18,9 @@ export const CHOICES = {
   dtype: ["f16", "bf16", "f32"],
   level: ["structure", "hash", "full"],
   preset: ["magnitude-50", "magnitude-60", "two-four", "convert"],
+  protocol: ["wanda", "llamacpp", "strided"],
+  bos: ["none", "once", "window"],
+  engine: ["auto", "onnxruntime", "typescript"],
   shell: ["bash", "zsh", "fish"],
 } as const;
 
@@ -316,6 +319,109 @@ export const VERIFY_OPTIONS: readonly OptionSpec[] = [
     summary: "stop at the first finding",
     group: CHECKING,
   },
+];
+
+const EVALUATION = "Evaluation";
+const COMPARING = "Comparing";
+
+export const EVAL_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "dataset",
+    kind: "value",
+    placeholder: "PATH",
+    value: "file",
+    summary: "a text file, a .jsonl file or a folder of .txt files (the embedded model's own text)",
+    group: EVALUATION,
+  },
+  {
+    name: "field",
+    kind: "value",
+    placeholder: "NAME",
+    summary: "the field of each JSON line that holds the text (text)",
+    group: EVALUATION,
+  },
+  {
+    name: "protocol",
+    kind: "value",
+    choices: CHOICES.protocol,
+    summary: "how the text is cut and scored (wanda: as the papers do)",
+    group: EVALUATION,
+  },
+  {
+    name: "ctx",
+    kind: "value",
+    placeholder: "N",
+    summary: "tokens of a window (2048, llamacpp 512; at most what the model reads)",
+    group: EVALUATION,
+  },
+  {
+    name: "stride",
+    kind: "value",
+    placeholder: "N",
+    summary: "tokens between windows, with --protocol strided (half of the window)",
+    group: EVALUATION,
+  },
+  {
+    name: "max-windows",
+    kind: "value",
+    placeholder: "N",
+    summary: "only the first N windows",
+    group: EVALUATION,
+  },
+  {
+    name: "bos",
+    kind: "value",
+    choices: CHOICES.bos,
+    summary: "the token that begins texts (once, as the tokenizer adds it; llamacpp: window)",
+    group: EVALUATION,
+  },
+  {
+    name: "tokenizer",
+    kind: "value",
+    placeholder: "PATH",
+    value: "file",
+    summary: "a tokenizer.json or its folder (the model's own)",
+    group: EVALUATION,
+  },
+  {
+    name: "engine",
+    kind: "value",
+    choices: CHOICES.engine,
+    summary: "what computes (auto: onnxruntime where it is installed)",
+    group: WORK,
+  },
+  {
+    name: "base",
+    kind: "value",
+    placeholder: "DENSE",
+    value: "folder",
+    summary: "run this model too: change of perplexity, KL divergence, agreement",
+    group: COMPARING,
+  },
+  {
+    name: "compare",
+    kind: "value",
+    placeholder: "REPORT",
+    value: "file",
+    summary: "compare with a saved report of the same text and protocol",
+    group: COMPARING,
+  },
+  {
+    name: "gate",
+    kind: "list",
+    placeholder: "GATE",
+    summary: 'exit with 4 unless "ppl<=12.3", "ppl<=+5%", "kl<=0.1", "agreement>=95%"; repeatable',
+    group: COMPARING,
+  },
+  {
+    name: "report",
+    kind: "value",
+    placeholder: "FILE",
+    value: "file",
+    summary: "write the result with its provenance as JSON",
+    group: WRITING,
+  },
+  { name: "force", kind: "flag", summary: "replace an existing report", group: WRITING },
 ];
 
 export const DOCTOR_OPTIONS: readonly OptionSpec[] = [

@@ -12,6 +12,7 @@ export const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   prune: async () => (await import("./prune.ts")).prune,
   convert: async () => (await import("./convert.ts")).convert,
   verify: async () => (await import("./verify.ts")).verify,
+  eval: async () => (await import("./eval.ts")).evaluate,
   run: async () => (await import("./prune.ts")).run,
   "recipe init": async () => (await import("./recipe.ts")).recipeInit,
   "recipe validate": async () => (await import("./recipe.ts")).recipeValidate,

@@ -4,6 +4,7 @@
  * only ever gains fields; anything else raises the number in its name.
  */
 import { type ZodType, z } from "../../core/zod.ts";
+import { evalReportSchema } from "../../eval/report.ts";
 import { doctorResultSchema } from "./doctor.ts";
 import { inspectResultSchema } from "./inspect.ts";
 import { bytes, count, errorSchema, milliseconds, warningSchema } from "./parts.ts";
@@ -28,6 +29,7 @@ export const RESULTS = {
   prune: planned,
   convert: planned,
   verify: verifyResultSchema,
+  eval: evalReportSchema,
   run: planned,
   "recipe init": recipeInitSchema,
   "recipe validate": recipeValidateSchema,

@@ -11,8 +11,10 @@ import { type Recipe, recipeToYaml } from "./recipe/index.ts";
 import type { TensorRecord, WrittenShard } from "./writeShard.ts";
 
 /** What was asked for, without the places where it was done: two runs record the same. */
-export function recordedRecipe({ model: _, output: __, ...rest }: Recipe): string {
-  return recipeToYaml(rest);
+export function recordedRecipe({ model: _, output: __, calibration, ...rest }: Recipe): string {
+  if (calibration === undefined) return recipeToYaml(rest);
+  const { data: ___, ...asked } = calibration;
+  return recipeToYaml({ ...rest, calibration: asked });
 }
 
 /** The text of config.json; undefined when the source had none and none is needed. */

@@ -4,6 +4,7 @@ export { defaultRecipeYaml, PRESETS } from "./presets.ts";
 export { readRecipe } from "./read.ts";
 export { type RecipeFlags, resolveRecipe } from "./resolve.ts";
 export {
+  type CalibrationRecipe,
   type ConvertRecipe,
   type LayerSettings,
   type Override,

@@ -60,6 +60,7 @@ export interface ManifestFacts {
   /** All files of the output but the manifest. */
   readonly files: readonly FileRecord[];
   readonly shards: readonly WrittenShard[];
+  readonly statistics: Manifest["statistics"];
 }
 
 export function manifestOf({
@@ -68,6 +69,7 @@ export function manifestOf({
   source,
   files,
   shards,
+  statistics,
 }: ManifestFacts): Omit<Manifest, "manifest_sha256"> {
   const steps = new Map(plan.steps.map((step) => [step.name, step]));
   const tensors = shards
@@ -80,6 +82,7 @@ export function manifestOf({
     format: plan.to,
     source,
     recipe: recordedRecipe(recipe),
+    ...(statistics === undefined ? {} : { statistics }),
     files: [...files],
     tensors: Object.fromEntries(tensors),
   };

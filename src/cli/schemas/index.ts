@@ -59,7 +59,7 @@ export const resultSchema = z.union(
 
 export const progressSchema = z.strictObject({
   schema: z.literal("spinfer.progress/1"),
-  phase: z.enum(["hash", "survey", "prune", "convert", "write", "verify", "evaluate"]),
+  phase: z.enum(["hash", "calibrate", "survey", "prune", "convert", "write", "verify", "evaluate"]),
   item: z.string().describe("The tensor or file that was finished last"),
   done: count,
   total: count,

@@ -61,7 +61,7 @@ export async function calibrate(calibration: Calibration): Promise<void> {
 }
 
 function statesOf({ hidden, ids, model }: Calibration, index: number): HiddenStates {
-  return new HiddenStates(hidden, String(index), ids.length * model.facts.hidden);
+  return new HiddenStates(hidden, index, ids.length * model.facts.hidden);
 }
 
 async function embed(calibration: Calibration, states: HiddenStates): Promise<void> {

@@ -7,8 +7,15 @@ import { FloatFile } from "../../io/floatFile.ts";
 
 export interface HiddenPlace {
   readonly folder: string;
+  /** What the names of files begin with. */
+  readonly prefix: string;
   /** Bytes that may be kept in memory. */
   readonly memoryBytes: number;
+}
+
+/** The file of a block's input. */
+export function hiddenPath({ folder, prefix }: HiddenPlace, block: number): string {
+  return join(folder, `${prefix}-hidden-${block}`);
 }
 
 export class HiddenStates {
@@ -16,9 +23,10 @@ export class HiddenStates {
   private readonly file: FloatFile;
   private readonly kept: Map<number, Float32Array> | undefined;
 
-  /** `name` tells of which block's input they are; `values`: how many there are in all. */
-  constructor({ folder, memoryBytes }: HiddenPlace, name: string, values: number) {
-    this.path = join(folder, `hidden-${name}`);
+  /** `block`: whose input they are; `values`: how many there are in all. */
+  constructor(place: HiddenPlace, block: number, values: number) {
+    const { memoryBytes } = place;
+    this.path = hiddenPath(place, block);
     this.file = new FloatFile(this.path);
     this.kept = 4 * values <= memoryBytes ? new Map() : undefined;
   }

@@ -20,9 +20,9 @@ export interface StatsPlace {
   readonly denseSquares?: Range;
 }
 
-/** Bytes of a triangle of n × n float32 values. */
+/** Values of a triangle of n × n, made even so that what follows is aligned. */
 export function triangleValues(n: number): number {
-  return (n * (n + 1)) / 2;
+  return 2 * Math.ceil((n * (n + 1)) / 4);
 }
 
 /** `survey`: those of the model as it was, where there are two. */

@@ -1,6 +1,14 @@
 /** What happens while a command works, as data. The command line renders it, libraries may too. */
 
-export type Phase = "hash" | "calibrate" | "survey" | "prune" | "convert" | "write" | "verify" | "evaluate";
+export type Phase =
+  | "hash"
+  | "calibrate"
+  | "survey"
+  | "prune"
+  | "convert"
+  | "write"
+  | "verify"
+  | "evaluate";
 
 export type PipelineEvent =
   | {

@@ -14,8 +14,8 @@ import { isRecord } from "../core/guards.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { formatBytes } from "../core/text.ts";
 import { VERSION } from "../core/version.ts";
-import type { IfUnfinished } from "../io/ifUnfinished.ts";
 import { copyWhole } from "../io/atomicFile.ts";
+import type { IfUnfinished } from "../io/ifUnfinished.ts";
 import { closeFiles } from "../io/openFile.ts";
 import { checkOutput, freeBytes, OutputFolder } from "../io/outputFolder.ts";
 import { gatherStatistics } from "./calibration/gather.ts";
@@ -316,7 +316,11 @@ class Run {
       sha256: createHash("sha256").update(bytes).digest("hex"),
     }));
     const kept = statistics?.kept === true ? [statistics.file] : [];
-    const statisticsFiles = kept.map(({ bytes, sha256 }) => ({ path: STATISTICS_FILE, bytes, sha256 }));
+    const statisticsFiles = kept.map(({ bytes, sha256 }) => ({
+      path: STATISTICS_FILE,
+      bytes,
+      sha256,
+    }));
     return [...tensorFiles, ...smallFiles, ...statisticsFiles].sort((a, b) =>
       a.path < b.path ? -1 : 1,
     );
@@ -391,7 +395,7 @@ function fingerprint(plan: Plan, recipe: Recipe, stamps: unknown, inputs: string
 }
 
 /** Failures of the surroundings; what is wrong with the input is as wrong the next time. */
-const RESUMABLE: ReadonlySet<string> = new Set([
+export const RESUMABLE: ReadonlySet<string> = new Set([
   "E_CANCELLED",
   "E_INTERNAL",
   "E_IO",

@@ -5,8 +5,8 @@ import { type OnEvent, Progress } from "./events.ts";
 import { footprint, memoryBudget } from "./plan/memory.ts";
 import { configurePruner } from "./plan/selection.ts";
 import type { Plan, TensorStep } from "./plan/steps.ts";
-import { runOrdered } from "./work/ordered.ts";
 import type { StatsPlace } from "./work/activationStats.ts";
+import { runOrdered } from "./work/ordered.ts";
 import type { Pool } from "./work/pool.ts";
 import type { Paths } from "./work/tasks.ts";
 

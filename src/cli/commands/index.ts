@@ -10,6 +10,7 @@ export const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   inspect: async () => (await import("./inspect.ts")).inspect,
   plan: async () => (await import("./prune.ts")).plan,
   prune: async () => (await import("./prune.ts")).prune,
+  calibrate: async () => (await import("./calibrate.ts")).calibrate,
   convert: async () => (await import("./convert.ts")).convert,
   verify: async () => (await import("./verify.ts")).verify,
   eval: async () => (await import("./eval.ts")).evaluate,

@@ -5,6 +5,7 @@
  */
 import { type ZodType, z } from "../../core/zod.ts";
 import { evalReportSchema } from "../../eval/report.ts";
+import { calibrateResultSchema } from "./calibrate.ts";
 import { doctorResultSchema } from "./doctor.ts";
 import { inspectResultSchema } from "./inspect.ts";
 import { bytes, count, errorSchema, milliseconds, warningSchema } from "./parts.ts";
@@ -27,6 +28,7 @@ export const RESULTS = {
   inspect: inspectResultSchema,
   plan: planResultSchema,
   prune: planned,
+  calibrate: calibrateResultSchema,
   convert: planned,
   verify: verifyResultSchema,
   eval: evalReportSchema,

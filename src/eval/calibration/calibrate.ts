@@ -9,7 +9,7 @@
  * Memory: one block and a batch of hidden states; the others are in a file, and in memory too where
  * they fit.
  */
-import { SpInferError } from "../../core/errors.ts";
+import type { SpInferError } from "../../core/errors.ts";
 import type {
   DenseTensor,
   LayerInputs,
@@ -17,7 +17,7 @@ import type {
   RunnableBlock,
   RunnableModel,
 } from "../../engine/engine.ts";
-import { HiddenStates, type HiddenPlace } from "./hiddenStates.ts";
+import { type HiddenPlace, HiddenStates } from "./hiddenStates.ts";
 
 /** Tokens that go through a block together. */
 const TOKENS_PER_BATCH = 4096;

@@ -74,7 +74,11 @@ interface InputRecord {
   readonly input: string;
   readonly weights: readonly string[];
   readonly cols: number;
-  readonly parts: readonly { readonly kind: StatisticsKind; readonly begin: number; readonly end: number }[];
+  readonly parts: readonly {
+    readonly kind: StatisticsKind;
+    readonly begin: number;
+    readonly end: number;
+  }[];
 }
 
 /** A block is done: the hidden states of the next are in their file. */

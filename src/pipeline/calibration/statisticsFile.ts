@@ -142,7 +142,10 @@ function placesOf(
 }
 
 /** dtype and shape of what a file holds of an input. */
-export function tensorOf(kind: keyof typeof KINDS, cols: number): { dtype: "F64" | "F32"; shape: number[] } {
+export function tensorOf(
+  kind: keyof typeof KINDS,
+  cols: number,
+): { dtype: "F64" | "F32"; shape: number[] } {
   const { dtype, values } = KINDS[kind];
   return { dtype, shape: [values(cols)] };
 }

@@ -14,8 +14,8 @@ import { readInto } from "../../io/openFile.ts";
 import { configurePruner } from "../plan/selection.ts";
 import type { TensorStep } from "../plan/steps.ts";
 import { selectKernels } from "./accelerate.ts";
-import { Workspace } from "./buffers.ts";
 import { readStats, type StatsPlace } from "./activationStats.ts";
+import { Workspace } from "./buffers.ts";
 import { beginPart, type HashedPart, startTensorHash } from "./tensorHash.ts";
 import { bitsOf, type TransformOptions, transformTensor, type ValueFacts } from "./transform.ts";
 

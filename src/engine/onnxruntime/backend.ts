@@ -138,21 +138,25 @@ function addObserved(
     const before = observed.get(weights[0]!);
     const squares = before?.squares ?? new Float64Array(columns);
     const total = before?.sums ?? new Float64Array(columns);
-    for (let i = 0; i < windowSums.length; i++) total[i % columns]! += windowSums[i]!;
+    addRows(total, windowSums);
     const sums: LayerInputs = {
       tokens: (before?.tokens ?? 0) + tokens,
       squares,
       sums: total,
       ...(observe === "gram" ? { gram: before?.gram ?? new Float64Array(values.length) } : {}),
     };
-    if (sums.gram === undefined) {
-      for (let i = 0; i < values.length; i++) squares[i % columns]! += values[i]!;
-    } else {
-      for (let i = 0; i < values.length; i++) sums.gram[i]! += values[i]!;
+    if (sums.gram === undefined) addRows(squares, values);
+    else {
+      addRows(sums.gram, values);
       for (let i = 0; i < columns; i++) squares[i] = sums.gram[i * (columns + 1)]!;
     }
     for (const weight of weights) observed.set(weight, sums);
   }
+}
+
+/** Adds each row of `rows` to `total`. */
+function addRows(total: Float64Array, rows: Float32Array): void {
+  for (let i = 0; i < rows.length; i++) total[i % total.length]! += rows[i]!;
 }
 
 async function onnxHead(

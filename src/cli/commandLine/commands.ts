@@ -158,6 +158,16 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [["spinfer recipe init two-four -o recipe.yaml", "2 of every 4 weights"]],
   },
   {
+    name: "recipe import",
+    summary: "turn a recipe of llm-compressor into one of SpInfer",
+    positionals: [{ ...recipeFile, summary: "a recipe of llm-compressor (YAML)" }],
+    options: RECIPE_INIT_OPTIONS,
+    table: false,
+    examples: [
+      ["spinfer recipe import theirs.yaml -o recipe.yaml", "warns of what has no counterpart"],
+    ],
+  },
+  {
     name: "recipe validate",
     summary: "check a recipe; errors have line and column",
     positionals: [recipeFile],

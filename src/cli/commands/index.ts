@@ -16,6 +16,7 @@ export const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   eval: async () => (await import("./eval.ts")).evaluate,
   run: async () => (await import("./prune.ts")).run,
   "recipe init": async () => (await import("./recipe.ts")).recipeInit,
+  "recipe import": async () => (await import("./recipe.ts")).recipeImport,
   "recipe validate": async () => (await import("./recipe.ts")).recipeValidate,
   "recipe show": async () => (await import("./recipe.ts")).recipeShow,
   doctor: async () => (await import("./doctor.ts")).doctor,

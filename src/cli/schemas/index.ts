@@ -14,6 +14,7 @@ import { runResultSchema } from "./run.ts";
 import {
   completionSchema,
   helpSchema,
+  recipeImportSchema,
   recipeInitSchema,
   recipeShowSchema,
   recipeValidateSchema,
@@ -34,6 +35,7 @@ export const RESULTS = {
   eval: evalReportSchema,
   run: planned,
   "recipe init": recipeInitSchema,
+  "recipe import": recipeImportSchema,
   "recipe validate": recipeValidateSchema,
   "recipe show": recipeShowSchema,
   doctor: doctorResultSchema,

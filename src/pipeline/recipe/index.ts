@@ -1,4 +1,5 @@
 export { defaultRecipe } from "./defaults.ts";
+export { importRecipe } from "./importRecipe.ts";
 export { LARGEST_RECIPE_BYTES } from "./prescan.ts";
 export { defaultRecipeYaml, PRESETS } from "./presets.ts";
 export { readRecipe } from "./read.ts";

@@ -7,6 +7,7 @@ import type { WeightDtype } from "../src/core/dtype.ts";
 import { SpInferError } from "../src/core/errors.ts";
 import { nearest } from "../src/core/text.ts";
 import { type Infer, type ZodObject, type ZodRawShape, z } from "../src/core/zod.ts";
+import type { SubtractProduct } from "./denseProduct.ts";
 import type { Pattern } from "./pattern.ts";
 import type { SelectKernels, WeightBits } from "./select.ts";
 
@@ -22,18 +23,28 @@ export interface WeightMatrix {
   readonly bits: WeightBits;
 }
 
-/** What calibration can gather for a matrix; none of it exists for pruners that need nothing. */
+/**
+ * What calibration can gather for a matrix; none of it exists for pruners that need nothing. Sums
+ * over all tokens of all samples, in float64; `./statistics.ts` checks them for a pruner.
+ */
 export interface ActivationStats {
   /** ‖x_j‖₂ of each input column; length cols. */
   readonly inputNorms?: Float64Array;
+  /** Σ x_j of each input column; length cols. */
+  readonly inputSums?: Float64Array;
   /** XᵀX over the calibration inputs; cols × cols. */
   readonly gram?: Float64Array;
+  readonly tokens?: number;
+  /** Windows of text that the tokens came in. */
+  readonly samples?: number;
 }
 
-export type StatName = keyof ActivationStats;
+export type StatName = "inputNorms" | "inputSums" | "gram";
 
 export interface PruneContext {
   readonly kernels: SelectKernels;
+  /** Absent: the plain one. */
+  readonly product?: SubtractProduct;
   readonly stats: ActivationStats;
   /** What the survey decided for this matrix, where the pruner asks for one. */
   readonly decision?: unknown;
@@ -55,7 +66,7 @@ export interface SurveyItem {
 export interface Survey {
   start(items: readonly SurveyItem[]): SurveyState;
   /** Counts of one matrix in this round. */
-  gather(weight: WeightMatrix, state: SurveyState, kernels: SelectKernels): Float64Array;
+  gather(weight: WeightMatrix, state: SurveyState, context: PruneContext): Float64Array;
   /** Takes the counts of one matrix; called in the order of `items`. */
   add(state: SurveyState, name: string, counts: Float64Array): void;
   /** The next round's state, or the decisions by matrix name. */
@@ -73,6 +84,7 @@ export interface ConfiguredPruner {
   readonly name: string;
   /** The options, complete, as the manifest records them. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** What it needs with these options. */
   readonly needs: readonly StatName[];
   readonly survey?: Survey;
   /** Most nonzeros that can be left in a matrix of this shape, and what is expected. */
@@ -89,7 +101,10 @@ export interface Amount {
 export interface Pruner {
   readonly name: string;
   readonly summary: string;
+  /** What it needs with its default options. */
   readonly needs: readonly StatName[];
+  /** Whether weights that are kept may change. */
+  readonly updates: boolean;
   /** Names of the options besides amount, with their defaults, for help and recipes. */
   readonly optionNames: readonly string[];
   /** Throws E_OPTION when the options are not its own. */
@@ -100,11 +115,17 @@ interface PrunerSpec<Shape extends ZodRawShape> {
   readonly name: string;
   readonly summary: string;
   readonly needs: readonly StatName[];
+  /** Absent: what is kept stays as it is. */
+  readonly updates?: true;
   readonly options: Shape;
-  configure(
-    amount: Amount,
-    options: Infer<ZodObject<Shape>>,
-  ): Pick<ConfiguredPruner, "expectNonzeros" | "prune" | "survey">;
+  configure(amount: Amount, options: Infer<ZodObject<Shape>>): PrunerWork;
+}
+
+/** What a pruner does once its options are known. */
+export interface PrunerWork extends Pick<ConfiguredPruner, "expectNonzeros" | "prune"> {
+  readonly survey?: Survey;
+  /** Absent: what it needs with any options. */
+  readonly needs?: readonly StatName[];
 }
 
 /** Seals the options' type, so that lists of pruners need not know it. */
@@ -115,6 +136,7 @@ export function definePruner<Shape extends ZodRawShape>(spec: PrunerSpec<Shape>)
     name: spec.name,
     summary: spec.summary,
     needs: spec.needs,
+    updates: spec.updates ?? false,
     optionNames,
     configure(amount, raw) {
       for (const key of Object.keys(raw)) {

@@ -36,7 +36,7 @@ export function modelSurvey(sparsity: number): Survey {
       const drop = dropCount(count, sparsity);
       return round({ round: "upper", drop, upper: 0, shift, below: 0, key: 0 }, 32_768);
     },
-    gather: (weight, state, kernels) => gather(weight, state as State, kernels),
+    gather: (weight, state, { kernels }) => gather(weight, state as State, kernels),
     add(state, name, counts) {
       const { round, sums, ties } = state as State;
       if (round === "ties") ties.push([name, counts[0]!]);

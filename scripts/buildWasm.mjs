@@ -9,7 +9,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-export const MODULES = ["formats/tile-bitmap/wasm/tileBitmap", "pruners/wasm/select"];
+export const MODULES = [
+  "formats/tile-bitmap/wasm/tileBitmap",
+  "pruners/wasm/dense",
+  "pruners/wasm/select",
+];
 const COMPILE = [
   ...["--target=wasm32", "-O3", "-msimd128", "-ffreestanding", "-fvisibility=hidden"],
   ...["-Wall", "-Wextra", "-Werror", "-c"],

@@ -78,6 +78,7 @@ describe("package.json", () => {
       "dist/src/cli/main.js",
       "dist/src/pipeline/work/worker.js",
       "dist/formats/tile-bitmap/wasm/tileBitmap.wasm",
+      "dist/pruners/wasm/dense.wasm",
       "dist/pruners/wasm/select.wasm",
       "dist/src/pipeline/recipe/recipe.schema.json",
       "formats/tile-bitmap/SPEC.md",

@@ -126,6 +126,13 @@ export const ERROR_CODES = {
   E_TB_ZERO: code(EXIT.input, "a tile-bitmap chunk stores a zero"),
   E_TB_PAIR: code(EXIT.input, "a packed weight and its weight_meta do not belong together"),
 
+  // calibration
+  E_STATS_MISSING: code(EXIT.usage, "the pruning method needs activation statistics"),
+  E_STATS_FILE: code(EXIT.input, "the statistics file is damaged or of another version"),
+  E_STATS_MISMATCH: code(EXIT.input, "the statistics belong to another model"),
+  E_STATS_VALUE: code(EXIT.input, "the statistics hold NaN or infinity"),
+  E_STATS_SINGULAR: code(EXIT.input, "a Gram matrix cannot be inverted"),
+
   // running a model
   E_ENGINE_MISSING: code(EXIT.unsupported, "the engine that was asked for is not installed"),
   E_TOKEN_ID: code(EXIT.input, "a token id is outside the model's vocabulary"),

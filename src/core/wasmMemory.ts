@@ -25,6 +25,7 @@ export interface WasmArena {
   bytes(begin: number, length: number): Uint8Array;
   halves(begin: number, length: number): Uint16Array;
   words(begin: number, length: number): Uint32Array;
+  doubles(begin: number, length: number): Float64Array;
 }
 
 /** Compiles and instantiates a module of ours. Throws what WebAssembly throws when it cannot. */
@@ -44,5 +45,6 @@ export function createArena(module: Uint8Array): WasmArena {
     bytes: (begin, length) => new Uint8Array(memory.buffer, begin, length),
     halves: (begin, length) => new Uint16Array(memory.buffer, begin, length),
     words: (begin, length) => new Uint32Array(memory.buffer, begin, length),
+    doubles: (begin, length) => new Float64Array(memory.buffer, begin, length),
   };
 }

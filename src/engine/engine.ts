@@ -46,6 +46,8 @@ export interface LayerInputs {
   readonly tokens: number;
   /** Σ x_j² of each input column. */
   readonly squares: Float64Array;
+  /** Σ x_j of each input column. */
+  readonly sums: Float64Array;
   /** XᵀX, cols × cols; with "gram" only. */
   readonly gram?: Float64Array;
 }

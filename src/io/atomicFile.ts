@@ -1,5 +1,5 @@
 /** Writing so that a crash leaves the old file or the new one. */
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { copyFile, type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SpInferError, toSpInferError } from "../core/errors.ts";
 
@@ -35,6 +35,25 @@ export async function syncFolder(folder: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/** Copies a file to a place beside its own and renames it, so that it is there whole. */
+export async function copyWhole(from: string, to: string): Promise<void> {
+  const temporary = `${to}.spinfer-tmp`;
+  try {
+    await copyFile(from, temporary);
+    const handle = await open(temporary, "r+");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, to);
+    await syncFolder(dirname(to));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw toSpInferError(error, { path: to });
   }
 }
 

@@ -266,6 +266,22 @@ export class OutputFolder {
     }
   }
 
+  /** Puts one of the files in the folder's place, where the output is that file. */
+  async publishFile(name: string): Promise<void> {
+    this.journal.close();
+    this.closed = true;
+    try {
+      await rename(this.pathOf(name), this.path);
+      await syncFolder(dirname(this.path));
+      await rm(this.partial, { recursive: true, force: true });
+      await rm(besides(this.path).journal, { force: true });
+    } catch (error) {
+      throw toSpInferError(error, { path: this.path });
+    } finally {
+      this.lock.release();
+    }
+  }
+
   /**
    * Leaves the unfinished output as it is, to be resumed. Nothing stays where nothing is finished
    * or where a second try could only fail in the same way.

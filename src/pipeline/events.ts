@@ -2,6 +2,7 @@
 
 export type Phase =
   | "hash"
+  | "calibrate"
   | "survey"
   | "prune"
   | "convert"

@@ -10,12 +10,21 @@ import { relative } from "node:path";
 import { elementCount } from "../core/dtype.ts";
 import { SpInferError, toSpInferError } from "../core/errors.ts";
 import { groupBy } from "../core/groupBy.ts";
+import { isRecord } from "../core/guards.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { formatBytes } from "../core/text.ts";
 import { VERSION } from "../core/version.ts";
+import { copyWhole } from "../io/atomicFile.ts";
 import type { IfUnfinished } from "../io/ifUnfinished.ts";
 import { closeFiles } from "../io/openFile.ts";
 import { checkOutput, freeBytes, OutputFolder } from "../io/outputFolder.ts";
+import { gatherStatistics } from "./calibration/gather.ts";
+import { type ActivationInputs, prepareInputs } from "./calibration/inputs.ts";
+import {
+  checkStatistics,
+  STATISTICS_FILE,
+  type StatisticsFile,
+} from "./calibration/statisticsFile.ts";
 import { type OnEvent, Progress } from "./events.ts";
 import { type FileRecord, MANIFEST_FILE, type Manifest, writeManifest } from "./manifest.ts";
 import {
@@ -30,13 +39,21 @@ import { memoryBudget } from "./plan/memory.ts";
 import { makePlan } from "./plan/plan.ts";
 import type { Plan } from "./plan/steps.ts";
 import type { Recipe } from "./recipe/index.ts";
+import type { RunModelOptions } from "./runModel.ts";
 import { SourceHashes } from "./sourceHashes.ts";
 import { runSurveys } from "./survey.ts";
 import { createPool, type Pool } from "./work/pool.ts";
 import type { Paths } from "./work/tasks.ts";
 import { type TensorRecord, type WrittenShard, writeShard } from "./writeShard.ts";
 
-export interface RunOptions extends OpenModelOptions {
+export interface RunOptions extends OpenModelOptions, Pick<RunModelOptions, "engine"> {
+  /**
+   * A statistics file. One that exists is used; else the statistics that are gathered on the
+   * recipe's text go there instead of into the output.
+   */
+  readonly statistics?: string | undefined;
+  /** A tokenizer.json or its folder, for the text that is calibrated on; absent: the model's own. */
+  readonly tokenizer?: string | undefined;
   /** Worker threads; absent: as many as the machine runs at once. 0: none. */
   readonly threads?: number | undefined;
   readonly force?: boolean | undefined;
@@ -85,7 +102,33 @@ export async function executeRecipe(
     threads,
     limits: options.limits ?? DEFAULT_LIMITS,
   });
-  return await new Run(opened, output, recipe, plan, options, begun).execute();
+  const inputs = await prepareInputs(opened, plan, recipe, options);
+  try {
+    return await new Run(opened, output, recipe, plan, inputs, options, begun).execute();
+  } finally {
+    await inputs.close();
+  }
+}
+
+/** The statistics that weights are pruned by, and whether they stay in the output. */
+interface UsedStatistics {
+  readonly file: StatisticsFile;
+  readonly kept: boolean;
+}
+
+function recordOf({ file, kept }: UsedStatistics): NonNullable<Manifest["statistics"]> {
+  const { bytes, sha256, facts } = file;
+  const { nsamples, seqlen, windows, seed, mode, engine } = facts;
+  const { text_sha256, tokenizer_sha256 } = facts;
+  return {
+    ...{ file: kept ? STATISTICS_FILE : null, bytes, sha256 },
+    ...{ text_sha256, tokenizer_sha256, nsamples, seqlen, windows, seed, mode, engine },
+  };
+}
+
+/** What the journal knows of tensors; it knows of calibration too. */
+function tensorRecords({ finished }: OutputFolder): readonly TensorRecord[] {
+  return finished.filter((record) => isRecord(record) && "tensor" in record) as TensorRecord[];
 }
 
 interface HashedShard extends WrittenShard {
@@ -97,6 +140,7 @@ class Run {
   private readonly outputPath: string;
   private readonly recipe: Recipe;
   private readonly plan: Plan;
+  private readonly inputs: ActivationInputs;
   private readonly options: RunOptions;
   private readonly begun: number;
   private readonly onEvent: OnEvent;
@@ -107,6 +151,7 @@ class Run {
     output: string,
     recipe: Recipe,
     plan: Plan,
+    inputs: ActivationInputs,
     options: RunOptions,
     begun: number,
   ) {
@@ -114,6 +159,7 @@ class Run {
     this.outputPath = output;
     this.recipe = recipe;
     this.plan = plan;
+    this.inputs = inputs;
     this.options = options;
     this.begun = begun;
     this.onEvent = (event) => {
@@ -131,7 +177,7 @@ class Run {
       inputs: [inputPath(model)],
       force: options.force ?? false,
       unfinished: options.unfinished ?? "refuse",
-      fingerprint: fingerprint(plan, this.recipe, stamps),
+      fingerprint: fingerprint(plan, this.recipe, stamps, this.inputs.fingerprint),
     });
     const pool = createPool(plan.threads, {
       signal: options.signal,
@@ -140,8 +186,9 @@ class Run {
     try {
       if (options.skipSpaceCheck !== true) checkSpace(output, plan);
       const sources = new SourceHashes(model, pool, this.onEvent);
-      const shards = await this.writeShards(pool, output, sources);
-      const files = await this.finishFiles(output, shards);
+      const statistics = await this.statistics(pool, output, sources);
+      const shards = await this.writeShards(pool, output, sources, statistics);
+      const files = await this.finishFiles(output, shards, statistics);
       const source = await sources.all();
       checkStamps(model, stamps);
       const manifest = manifestOf({
@@ -154,6 +201,7 @@ class Run {
         },
         files,
         shards,
+        statistics: statistics && recordOf(statistics),
       });
       const bytes = writeManifest(manifest);
       await output.writeFile(MANIFEST_FILE, bytes);
@@ -170,22 +218,54 @@ class Run {
     }
   }
 
+  /** What is known of the inputs of each matrix; undefined when nothing asks for it. */
+  private async statistics(
+    pool: Pool,
+    output: OutputFolder,
+    sources: SourceHashes,
+  ): Promise<UsedStatistics | undefined> {
+    const { plan, recipe, inputs, options } = this;
+    if (inputs.kind === "none") return undefined;
+    const source = await sources.all();
+    if (inputs.kind === "file") {
+      checkStatistics(inputs.file, plan, source);
+      return { file: inputs.file, kept: false };
+    }
+    const file = await gatherStatistics({
+      ...{ runnable: inputs.runnable, text: inputs.text, plan, recipe, source, output, pool },
+      paths: this.paths(),
+      onEvent: this.onEvent,
+      signal: options.signal,
+    });
+    checkStatistics(file, plan, source);
+    if (options.statistics === undefined) return { file, kept: true };
+    await copyWhole(file.path, options.statistics);
+    return { file, kept: false };
+  }
+
+  private paths(): Paths {
+    const { archive, pathOf } = this.model;
+    return Object.fromEntries(archive.tensorFiles.map(({ name }) => [name, pathOf(name)]));
+  }
+
   private async writeShards(
     pool: Pool,
     output: OutputFolder,
     sources: SourceHashes,
+    statistics: UsedStatistics | undefined,
   ): Promise<HashedShard[]> {
-    const { plan, model, recipe } = this;
-    const paths: Paths = Object.fromEntries(
-      model.archive.tensorFiles.map(({ name }) => [name, model.pathOf(name)]),
-    );
-    const decisions = await runSurveys(plan, paths, pool, this.onEvent);
+    const { plan, recipe } = this;
+    const paths = this.paths();
+    const stats = statistics?.file.places ?? new Map();
+    const decisions = await runSurveys(plan, paths, pool, this.onEvent, stats);
     const phase = recipe.prune === undefined ? "convert" : "prune";
     const progress = new Progress(this.onEvent, phase, plan.steps.length, plan.totals.bytesIn);
     const steps = new Map(plan.steps.map((step) => [step.name, step]));
-    const finished = groupBy(output.finished as readonly TensorRecord[], ({ tensor }) => tensor);
+    const finished = groupBy(tensorRecords(output), ({ tensor }) => tensor);
     const { strictFinite } = recipe.convert;
-    const fixed = { plan, steps, paths, pool, output, strictFinite, decisions, finished, progress };
+    const fixed = {
+      ...{ plan, steps, paths, pool, output, strictFinite, decisions, stats, finished, progress },
+    };
     const shards: WrittenShard[] = [];
     try {
       for (const shard of plan.shards) {
@@ -217,6 +297,7 @@ class Run {
   private async finishFiles(
     output: OutputFolder,
     shards: readonly HashedShard[],
+    statistics: UsedStatistics | undefined,
   ): Promise<FileRecord[]> {
     const { archive } = this.model;
     const small = new Map<string, Uint8Array>();
@@ -234,7 +315,15 @@ class Run {
       bytes: bytes.length,
       sha256: createHash("sha256").update(bytes).digest("hex"),
     }));
-    return [...tensorFiles, ...smallFiles].sort((a, b) => (a.path < b.path ? -1 : 1));
+    const kept = statistics?.kept === true ? [statistics.file] : [];
+    const statisticsFiles = kept.map(({ bytes, sha256 }) => ({
+      path: STATISTICS_FILE,
+      bytes,
+      sha256,
+    }));
+    return [...tensorFiles, ...smallFiles, ...statisticsFiles].sort((a, b) =>
+      a.path < b.path ? -1 : 1,
+    );
   }
 
   private report(
@@ -288,8 +377,10 @@ function valueWarnings({
 }
 
 /** Identifies a run: two runs with the same fingerprint write the same bytes. */
-function fingerprint(plan: Plan, recipe: Recipe, stamps: unknown): string {
-  const { model: _, output: __, ...asked } = recipe;
+function fingerprint(plan: Plan, recipe: Recipe, stamps: unknown, inputs: string): string {
+  const { model: _, output: __, calibration, ...rest } = recipe;
+  const { data: ___, ...gathered } = calibration ?? {};
+  const asked = { ...rest, calibration: gathered };
   const steps = plan.steps.map(({ name, shape, dtype, store, prune, copy }) => [
     name,
     shape,
@@ -299,12 +390,12 @@ function fingerprint(plan: Plan, recipe: Recipe, stamps: unknown): string {
     copy,
   ]);
   const shards = plan.shards.map(({ file, headerBytes }) => [file, headerBytes]);
-  const text = JSON.stringify([VERSION, asked, stamps, steps, shards]);
+  const text = JSON.stringify([VERSION, asked, stamps, inputs, steps, shards]);
   return createHash("sha256").update(text).digest("hex");
 }
 
 /** Failures of the surroundings; what is wrong with the input is as wrong the next time. */
-const RESUMABLE: ReadonlySet<string> = new Set([
+export const RESUMABLE: ReadonlySet<string> = new Set([
   "E_CANCELLED",
   "E_INTERNAL",
   "E_IO",
@@ -322,7 +413,7 @@ function idleBytes({ steps, threads }: Plan): number {
 
 function checkSpace(output: OutputFolder, plan: Plan): void {
   const free = freeBytes(output.path);
-  const written = (output.finished as readonly TensorRecord[])
+  const written = tensorRecords(output)
     .flatMap(({ placed }) => placed)
     .reduce((sum, { begin, end }) => sum + end - begin, 0);
   const needed = Math.max(0, plan.totals.bytesOut - written);

@@ -52,6 +52,23 @@ export const manifestSchema = z.strictObject({
   }),
   /** The recipe, resolved, as YAML. */
   recipe: z.string(),
+  /** Of the inputs of the matrices, where they were pruned by those. */
+  statistics: z
+    .strictObject({
+      /** In the checkpoint; null: somewhere else. */
+      file: z.string().nullable(),
+      bytes: count,
+      sha256,
+      text_sha256: sha256,
+      tokenizer_sha256: sha256,
+      nsamples: count,
+      seqlen: count,
+      windows: z.string(),
+      seed: count,
+      mode: z.string(),
+      engine: z.string(),
+    })
+    .optional(),
   /** Every file of the checkpoint but this one. */
   files: z.array(fileRecord),
   tensors: z.record(z.string(), tensorRecord),

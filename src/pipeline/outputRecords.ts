@@ -11,8 +11,10 @@ import { type Recipe, recipeToYaml } from "./recipe/index.ts";
 import type { TensorRecord, WrittenShard } from "./writeShard.ts";
 
 /** What was asked for, without the places where it was done: two runs record the same. */
-export function recordedRecipe({ model: _, output: __, ...rest }: Recipe): string {
-  return recipeToYaml(rest);
+export function recordedRecipe({ model: _, output: __, calibration, ...rest }: Recipe): string {
+  if (calibration === undefined) return recipeToYaml(rest);
+  const { data: ___, ...asked } = calibration;
+  return recipeToYaml({ ...rest, calibration: asked });
 }
 
 /** The text of config.json; undefined when the source had none and none is needed. */
@@ -58,6 +60,7 @@ export interface ManifestFacts {
   /** All files of the output but the manifest. */
   readonly files: readonly FileRecord[];
   readonly shards: readonly WrittenShard[];
+  readonly statistics: Manifest["statistics"];
 }
 
 export function manifestOf({
@@ -66,6 +69,7 @@ export function manifestOf({
   source,
   files,
   shards,
+  statistics,
 }: ManifestFacts): Omit<Manifest, "manifest_sha256"> {
   const steps = new Map(plan.steps.map((step) => [step.name, step]));
   const tensors = shards
@@ -78,6 +82,7 @@ export function manifestOf({
     format: plan.to,
     source,
     recipe: recordedRecipe(recipe),
+    ...(statistics === undefined ? {} : { statistics }),
     files: [...files],
     tensors: Object.fromEntries(tensors),
   };

@@ -5,9 +5,13 @@ import { type OnEvent, Progress } from "./events.ts";
 import { footprint, memoryBudget } from "./plan/memory.ts";
 import { configurePruner } from "./plan/selection.ts";
 import type { Plan, TensorStep } from "./plan/steps.ts";
+import type { StatsPlace } from "./work/activationStats.ts";
 import { runOrdered } from "./work/ordered.ts";
 import type { Pool } from "./work/pool.ts";
 import type { Paths } from "./work/tasks.ts";
+
+/** Where the statistics of each matrix are, by tensor name. */
+export type StatsPlaces = ReadonlyMap<string, StatsPlace>;
 
 /** The decision about each matrix that needs one, by tensor name. */
 export async function runSurveys(
@@ -15,6 +19,7 @@ export async function runSurveys(
   paths: Paths,
   pool: Pool,
   onEvent: OnEvent,
+  stats?: StatsPlaces,
 ): Promise<Map<string, unknown>> {
   const decisions = new Map<string, unknown>();
   const groups = groupBy(
@@ -24,19 +29,24 @@ export async function runSurveys(
     ({ prune }) => JSON.stringify(prune),
   );
   for (const steps of groups.values()) {
-    for (const [name, decision] of await surveyGroup(steps, plan, paths, pool, onEvent))
+    for (const [name, decision] of await surveyGroup(steps, { plan, paths, pool, onEvent, stats }))
       decisions.set(name, decision);
   }
   return decisions;
 }
 
+interface SurveyCircumstances {
+  readonly plan: Plan;
+  readonly paths: Paths;
+  readonly pool: Pool;
+  readonly onEvent: OnEvent;
+  readonly stats: StatsPlaces | undefined;
+}
+
 /** Matrices with the same settings are compared with one another. */
 async function surveyGroup(
   steps: readonly TensorStep[],
-  plan: Plan,
-  paths: Paths,
-  pool: Pool,
-  onEvent: OnEvent,
+  { plan, paths, pool, onEvent, stats }: SurveyCircumstances,
 ): Promise<Map<string, unknown>> {
   const survey = configurePruner(steps[0]!.prune!).survey!;
   let state = survey.start(
@@ -56,7 +66,8 @@ async function surveyGroup(
       footprint,
       budget: memoryBudget(plan.steps, plan.threads),
       width: pool.threads + 1,
-      start: (step) => pool.run({ kind: "survey", step, paths, state: current }),
+      start: (step) =>
+        pool.run({ kind: "survey", step, paths, state: current, stats: stats?.get(step.name) }),
       finish: async (step, { counts }) => {
         survey.add(current, step.name, counts);
         progress.item(step.name, step.bytesIn);

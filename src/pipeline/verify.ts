@@ -14,6 +14,7 @@ import { storedBytes, type TensorEntry } from "../core/archive.ts";
 import { type ErrorRecord, SpInferError, toSpInferError } from "../core/errors.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { closeFiles, fileSize, fileSource } from "../io/openFile.ts";
+import { openStatistics } from "./calibration/statisticsFile.ts";
 import { type OnEvent, Progress } from "./events.ts";
 import { type FileRecord, MANIFEST_FILE, type Manifest, readManifest } from "./manifest.ts";
 import { type OpenedModel, type OpenModelOptions, openModel } from "./openModel.ts";
@@ -22,7 +23,7 @@ import { weightPacker } from "./plan/packedSize.ts";
 import { makePlan } from "./plan/plan.ts";
 import type { TensorStep } from "./plan/steps.ts";
 import { readRecipe } from "./recipe/index.ts";
-import { runSurveys } from "./survey.ts";
+import { runSurveys, type StatsPlaces } from "./survey.ts";
 import {
   fileMissing,
   hashDiffers,
@@ -30,9 +31,12 @@ import {
   recordDiffers,
   sizeDiffers,
   sourceDiffers,
+  statisticsDiffer,
+  statisticsMissing,
   tensorDiffers,
   valuesDiffer,
 } from "./verifyFindings.ts";
+import type { StatsPlace } from "./work/activationStats.ts";
 import { runOrdered } from "./work/ordered.ts";
 import { createPool, type Pool } from "./work/pool.ts";
 import type { FilePart, Paths } from "./work/tasks.ts";
@@ -44,6 +48,8 @@ export interface VerifyOptions extends OpenModelOptions {
   readonly level: VerifyLevel;
   /** The dense model it was made from; absent: where the manifest says it is. */
   readonly against?: string | undefined;
+  /** The statistics that it was pruned by; absent: those in the checkpoint. */
+  readonly statistics?: string | undefined;
   /** Stop at the first finding. */
   readonly failFast?: boolean | undefined;
   readonly threads?: number | undefined;
@@ -105,6 +111,14 @@ const LOOK_BYTES = 512 * 1024 * 1024;
 
 /** Not about the checkpoint. */
 const FATAL: ReadonlySet<string> = new Set(["E_CANCELLED", "E_INTERNAL", "E_WORKER", "E_MEMORY"]);
+
+/** What a tensor is compared with. */
+interface Comparing {
+  readonly paths: Paths;
+  readonly storedPaths: Paths;
+  readonly decision: unknown;
+  readonly stats: StatsPlace | undefined;
+}
 
 class Verification {
   readonly checks: Check[] = [];
@@ -356,7 +370,8 @@ class Verification {
       limits: this.options.limits ?? DEFAULT_LIMITS,
     });
     const [paths, storedPaths] = [pathsOf(source), pathsOf(opened)];
-    const decisions = await runSurveys(plan, paths, this.pool, this.onEvent);
+    const stats = await this.statistics(manifest);
+    const decisions = await runSurveys(plan, paths, this.pool, this.onEvent, stats);
     const stored = new Map(opened.archive.entries.map((entry) => [entry.name, entry]));
     const progress = new Progress(this.onEvent, "verify", plan.steps.length, plan.totals.bytesIn);
     const planned = new Set(plan.steps.map(({ name }) => name));
@@ -375,6 +390,7 @@ class Verification {
             paths,
             storedPaths,
             decision: decisions.get(step.name),
+            stats: stats.get(step.name),
           });
         } catch (thrown) {
           this.find(thrown);
@@ -388,11 +404,11 @@ class Verification {
   private async compareStep(
     step: TensorStep,
     stored: TensorEntry | undefined,
-    { paths, storedPaths, decision }: { paths: Paths; storedPaths: Paths; decision: unknown },
+    { paths, storedPaths, decision, stats }: Comparing,
   ): Promise<void> {
     if (stored === undefined) throw recordDiffers(this.path, step.name, "it is missing");
     this.compareForm(stored, step);
-    const options = { strictFinite: false, decision };
+    const options = { strictFinite: false, decision, stats };
     const result = await this.pool.run({
       kind: "compare",
       step,
@@ -403,6 +419,17 @@ class Verification {
     });
     if (result.difference !== undefined)
       throw valuesDiffer(step, this.path, result.differences, result.difference);
+  }
+
+  /** Those that the weights were pruned by. Throws E_STATS_MISSING, E_STATS_MISMATCH. */
+  private async statistics({ statistics }: Manifest): Promise<StatsPlaces> {
+    if (statistics === undefined) return new Map();
+    const { file, sha256 } = statistics;
+    const path = this.options.statistics ?? (file === null ? undefined : join(this.path, file));
+    if (path === undefined || !existsSync(path)) throw statisticsMissing(this.path, path, sha256);
+    const opened = await openStatistics(path);
+    if (opened.sha256 !== sha256) throw statisticsDiffer(path, sha256, opened.sha256);
+    return opened.places;
   }
 
   private async openSource(manifest: Manifest): Promise<OpenedModel> {

@@ -94,3 +94,28 @@ export function valuesDiffer(
     hint: AGAIN,
   });
 }
+
+export function statisticsMissing(
+  checkpoint: string,
+  path: string | undefined,
+  sha256: string,
+): SpInferError {
+  return new SpInferError(
+    "E_STATS_MISSING",
+    `${checkpoint}: the statistics that it was pruned by are not there`,
+    {
+      path: path ?? checkpoint,
+      expected: `a statistics file with SHA-256 ${sha256}`,
+      hint: "say where it is: --stats FILE",
+    },
+  );
+}
+
+export function statisticsDiffer(path: string, expected: string, found: string): SpInferError {
+  return new SpInferError("E_STATS_MISMATCH", `${path}: the checkpoint was pruned by others`, {
+    path,
+    found: `SHA-256 ${found}`,
+    expected: `SHA-256 ${expected}, as the manifest says`,
+    hint: "give the statistics of that run: --stats FILE",
+  });
+}

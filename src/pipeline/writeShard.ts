@@ -14,6 +14,7 @@ import type { OutputFolder } from "../io/outputFolder.ts";
 import type { Progress } from "./events.ts";
 import { footprint, memoryBudget } from "./plan/memory.ts";
 import type { Plan, ShardPlan, TensorStep } from "./plan/steps.ts";
+import type { StatsPlaces } from "./survey.ts";
 import { runOrdered } from "./work/ordered.ts";
 import type { Pool } from "./work/pool.ts";
 import type { FilePart, MadeTensor, Paths } from "./work/tasks.ts";
@@ -40,6 +41,7 @@ export interface ShardContext {
   readonly output: OutputFolder;
   readonly strictFinite: boolean;
   readonly decisions: ReadonlyMap<string, unknown>;
+  readonly stats: StatsPlaces;
   /** What an earlier run had finished, by tensor; "packed" and "deferred" before "dense". */
   readonly finished: ReadonlyMap<string, readonly TensorRecord[]>;
   readonly progress: Progress;
@@ -167,9 +169,13 @@ class ShardWriter {
   }
 
   private make(step: TensorStep, target?: Target): Promise<MadeTensor> {
-    const { pool, paths, strictFinite, decisions } = this.context;
-    const decision = decisions.get(step.name);
-    const options = { strictFinite, decision, keepDense: target !== undefined };
+    const { pool, paths, strictFinite, decisions, stats } = this.context;
+    const options = {
+      strictFinite,
+      decision: decisions.get(step.name),
+      stats: stats.get(step.name),
+      keepDense: target !== undefined,
+    };
     return pool.run({
       kind: "transform",
       step,

@@ -10,11 +10,13 @@ import type {
   Pruner,
   WeightMatrix,
 } from "../../pruners/definePruner.ts";
+import { plainProduct } from "../../pruners/denseProduct.ts";
 import { keptByPattern, UNSTRUCTURED } from "../../pruners/pattern.ts";
 import { plainSelect, type SelectKernels } from "../../pruners/select.ts";
 import { WEIGHT_DTYPES } from "../../src/core/dtype.ts";
 import { createRandom } from "../helpers/random.ts";
-import { allSelects, wasmSelect } from "../pruners/kernels.ts";
+import { allSelects, wasmProduct, wasmSelect } from "../pruners/kernels.ts";
+import { randomStats } from "../pruners/stats.ts";
 import {
   cloneWeights,
   countKept,
@@ -61,17 +63,21 @@ export function pruneAll(
   weights: readonly WeightMatrix[],
   kernels: SelectKernels = plainSelect,
 ): void {
-  const decisions = decide(configured, weights, kernels);
+  const contextOf = ({ cols }: WeightMatrix): PruneContext => ({
+    kernels,
+    product: kernels === wasmSelect ? wasmProduct : plainProduct,
+    stats: randomStats(cols, configured.needs),
+  });
+  const decisions = decide(configured, weights, contextOf);
   for (const weight of weights) {
-    const context: PruneContext = { kernels, stats: {}, decision: decisions.get(weight.name) };
-    configured.prune(weight, context);
+    configured.prune(weight, { ...contextOf(weight), decision: decisions.get(weight.name) });
   }
 }
 
 function decide(
   { survey }: ConfiguredPruner,
   weights: readonly WeightMatrix[],
-  kernels: SelectKernels,
+  contextOf: (weight: WeightMatrix) => PruneContext,
 ): Map<string, unknown> {
   if (survey === undefined) return new Map();
   let state = survey.start(weights);
@@ -79,7 +85,11 @@ function decide(
     // as between worker threads: state and counts are plain data
     const sent = structuredClone(state);
     for (const weight of weights) {
-      survey.add(state, weight.name, structuredClone(survey.gather(weight, sent, kernels)));
+      survey.add(
+        state,
+        weight.name,
+        structuredClone(survey.gather(weight, sent, contextOf(weight))),
+      );
     }
     const after = survey.next(state);
     if ("decisions" in after) return after.decisions;
@@ -168,6 +178,13 @@ function variantContract(pruner: Pruner, variant: PrunerVariant): void {
       const weight = randomWeights(createRandom(2), 30, 50, dtype);
       const before = weight.bits.slice();
       pruneAll(configure(0.5), [weight]);
+      if (pruner.updates) {
+        const infinity = INFINITY_BITS[dtype];
+        const odd = weight.bits.findIndex((bits) => keyOf(bits, dtype) >= infinity);
+        expect(odd, "an update that is not finite").toBe(-1);
+        expect(weight.bits.some((bits) => bits !== 0 && keyOf(bits, dtype) === 0)).toBe(false);
+        return;
+      }
       const changed = weight.bits.findIndex((bits, i) => bits !== before[i] && bits !== 0);
       expect(changed).toBe(-1);
     });

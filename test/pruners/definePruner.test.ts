@@ -13,7 +13,7 @@ describe("the list of pruners", () => {
         code: "E_PRUNER_UNKNOWN",
         message: 'there is no pruning method "magnitud"',
         detail: expect.objectContaining({
-          expected: "magnitude, random",
+          expected: "magnitude, random, wanda, ria, sparsegpt, dsnot, tile-balanced",
           hint: 'did you mean "magnitude"?',
         }),
       }),

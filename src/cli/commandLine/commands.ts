@@ -1,6 +1,7 @@
 /** The commands. What they do is in ../commands. */
 import {
   BENCH_KERNELS_OPTIONS,
+  CALIBRATE_OPTIONS,
   CHOICES,
   CONVERT_OPTIONS,
   DOCTOR_OPTIONS,
@@ -64,8 +65,24 @@ export const COMMANDS: readonly CommandSpec[] = [
     examples: [
       ["spinfer prune ./Llama-3.2-1B -o out --sparsity 0.5", "half of every linear layer"],
       ["spinfer prune model.gguf -o out --pattern 2:4 --to dense", "loads in every runtime"],
+      ["spinfer prune ./Llama-3.2-1B -o out --calib text.txt --sparsity 0.6", "by activations"],
       ["spinfer prune ./Llama-3.2-1B -o out --recipe recipe.yaml", "settings from a file"],
       ["spinfer prune ./Llama-3.2-1B -o out --resume", "after it was interrupted"],
+    ],
+  },
+  {
+    name: "calibrate",
+    summary: "gather what flows into each matrix of a model, to prune by",
+    positionals: [model],
+    options: CALIBRATE_OPTIONS,
+    table: false,
+    examples: [
+      ["spinfer calibrate ./Llama-3.2-1B --calib text.txt -o stats.safetensors", "for wanda"],
+      [
+        "spinfer calibrate ./Llama-3.2-1B --calib text.txt --method sparsegpt -o gram.safetensors",
+        "with the Gram matrices that SparseGPT needs",
+      ],
+      ["spinfer prune ./Llama-3.2-1B --stats stats.safetensors --sparsity 0.6 -o out", "use them"],
     ],
   },
   {
@@ -164,6 +181,16 @@ export const COMMANDS: readonly CommandSpec[] = [
     options: RECIPE_INIT_OPTIONS,
     table: false,
     examples: [["spinfer recipe init two-four -o recipe.yaml", "2 of every 4 weights"]],
+  },
+  {
+    name: "recipe import",
+    summary: "turn a recipe of llm-compressor into one of SpInfer",
+    positionals: [{ ...recipeFile, summary: "a recipe of llm-compressor (YAML)" }],
+    options: RECIPE_INIT_OPTIONS,
+    table: false,
+    examples: [
+      ["spinfer recipe import theirs.yaml -o recipe.yaml", "warns of what has no counterpart"],
+    ],
   },
   {
     name: "recipe validate",

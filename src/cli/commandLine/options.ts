@@ -12,7 +12,10 @@ export type ProgressMode = (typeof PROGRESS_MODES)[number];
 
 /** A test holds these to the pipeline's own lists; importing those would cost every start 50 ms. */
 export const CHOICES = {
-  method: ["magnitude", "random"],
+  method: ["magnitude", "random", "wanda", "ria", "sparsegpt", "dsnot", "tile-balanced"],
+  allocation: ["uniform", "owl"],
+  windows: ["first", "random"],
+  mode: ["sequential", "one-pass"],
   scope: ["matrix", "row", "model"],
   to: ["tile-bitmap", "dense"],
   dtype: ["f16", "bf16", "f32"],
@@ -174,7 +177,7 @@ const PRUNE: readonly OptionSpec[] = [
     name: "method",
     kind: "value",
     choices: CHOICES.method,
-    summary: "which weights go (magnitude: those nearest to zero)",
+    summary: "which weights go (magnitude: those nearest to zero; wanda with --calib)",
     group: PRUNING,
   },
   {
@@ -202,7 +205,7 @@ const PRUNE: readonly OptionSpec[] = [
     name: "seed",
     kind: "value",
     placeholder: "N",
-    summary: "seed of --method random (0)",
+    summary: "seed of --method random, else of --windows random (0)",
     group: PRUNING,
   },
   {
@@ -220,12 +223,98 @@ const PRUNE: readonly OptionSpec[] = [
     group: PRUNING,
   },
   {
+    name: "allocation",
+    kind: "value",
+    choices: CHOICES.allocation,
+    summary: "the same sparsity for all blocks, or by their outliers (uniform)",
+    group: PRUNING,
+  },
+  {
     name: "allow-empty",
     kind: "flag",
     summary: "do not mind targets that match nothing",
     group: PRUNING,
   },
 ];
+
+const CALIBRATION_GROUP = "Calibration";
+
+const tokenizer: OptionSpec = {
+  name: "tokenizer",
+  kind: "value",
+  placeholder: "PATH",
+  value: "file",
+  summary: "a tokenizer.json or its folder (the model's own)",
+  group: CALIBRATION_GROUP,
+};
+
+const engine: OptionSpec = {
+  name: "engine",
+  kind: "value",
+  choices: CHOICES.engine,
+  summary: "what computes (auto: onnxruntime where it is installed)",
+  group: WORK,
+};
+
+const calib: OptionSpec = {
+  name: "calib",
+  kind: "value",
+  placeholder: "TEXT",
+  value: "file",
+  summary: "gather activations on this text: a file, a .jsonl file or a folder",
+  group: CALIBRATION_GROUP,
+};
+
+/** How the text is read. */
+const CALIBRATION: readonly OptionSpec[] = [
+  calib,
+  {
+    name: "field",
+    kind: "value",
+    placeholder: "NAME",
+    summary: "the field of each JSON line (text)",
+    group: CALIBRATION_GROUP,
+  },
+  {
+    name: "nsamples",
+    kind: "value",
+    placeholder: "N",
+    summary: "windows of text (128)",
+    group: CALIBRATION_GROUP,
+  },
+  {
+    name: "seqlen",
+    kind: "value",
+    placeholder: "N",
+    summary: "tokens of a window (2048, or what the model has positions for)",
+    group: CALIBRATION_GROUP,
+  },
+  {
+    name: "windows",
+    kind: "value",
+    choices: CHOICES.windows,
+    summary: "which windows: the first of the text, or drawn at random (first)",
+    group: CALIBRATION_GROUP,
+  },
+  {
+    name: "mode",
+    kind: "value",
+    choices: CHOICES.mode,
+    summary: "inputs that have passed pruned blocks, or those of the dense model",
+    group: CALIBRATION_GROUP,
+  },
+  tokenizer,
+  engine,
+];
+
+const stats: OptionSpec = {
+  name: "stats",
+  kind: "value",
+  placeholder: "FILE",
+  value: "file",
+  summary: "use this statistics file; with --calib write it when it is not there",
+  group: CALIBRATION_GROUP,
+};
 
 const recipe: OptionSpec = {
   name: "recipe",
@@ -256,6 +345,8 @@ const DENSE_OUTPUT = [output, to, dtype, maxShardSize, strictFinite, keepUnknown
 
 export const PRUNE_OPTIONS = [
   ...PRUNE,
+  ...CALIBRATION,
+  stats,
   recipe,
   saveRecipe,
   ...DENSE_OUTPUT,
@@ -263,9 +354,38 @@ export const PRUNE_OPTIONS = [
   dryRun,
   planTensors,
 ];
-export const RUN_OPTIONS = [...DENSE_OUTPUT, ...RUNNING, dryRun, planTensors, ...PRUNE, saveRecipe];
+export const RUN_OPTIONS = [
+  ...DENSE_OUTPUT,
+  ...RUNNING,
+  dryRun,
+  planTensors,
+  ...PRUNE,
+  ...CALIBRATION,
+  stats,
+  saveRecipe,
+];
+export const CALIBRATE_OPTIONS = [
+  ...CALIBRATION,
+  ...PRUNE,
+  recipe,
+  {
+    ...output,
+    placeholder: "FILE",
+    value: "file" as const,
+    summary: "where the statistics go; must not exist yet",
+  },
+  ...RUNNING.filter(({ name }) => name === "resume" || name === "restart"),
+];
 export const CONVERT_OPTIONS = [...DENSE_OUTPUT, ...RUNNING, dryRun, planTensors];
-export const RECIPE_SHOW_OPTIONS = [...PRUNE, output, to, dtype, maxShardSize, strictFinite];
+export const RECIPE_SHOW_OPTIONS = [
+  ...PRUNE,
+  ...CALIBRATION.filter(({ name }) => name !== "tokenizer" && name !== "engine"),
+  output,
+  to,
+  dtype,
+  maxShardSize,
+  strictFinite,
+];
 
 const SHOWN = "What is shown";
 
@@ -311,6 +431,11 @@ export const VERIFY_OPTIONS: readonly OptionSpec[] = [
     placeholder: "DENSE",
     value: "folder",
     summary: "the dense source for --level full (where the manifest says)",
+    group: CHECKING,
+  },
+  {
+    ...stats,
+    summary: "the statistics it was pruned by, for --level full (those in the checkpoint)",
     group: CHECKING,
   },
   {
@@ -375,21 +500,8 @@ export const EVAL_OPTIONS: readonly OptionSpec[] = [
     summary: "the token that begins texts (once, as the tokenizer adds it; llamacpp: window)",
     group: EVALUATION,
   },
-  {
-    name: "tokenizer",
-    kind: "value",
-    placeholder: "PATH",
-    value: "file",
-    summary: "a tokenizer.json or its folder (the model's own)",
-    group: EVALUATION,
-  },
-  {
-    name: "engine",
-    kind: "value",
-    choices: CHOICES.engine,
-    summary: "what computes (auto: onnxruntime where it is installed)",
-    group: WORK,
-  },
+  { ...tokenizer, group: EVALUATION },
+  engine,
   {
     name: "base",
     kind: "value",

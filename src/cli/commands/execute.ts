@@ -1,6 +1,7 @@
 /** Executes a task, and verifies what came out. */
 
 import { SpInferError } from "../../core/errors.ts";
+import type { EngineChoice } from "../../engine/index.ts";
 import { executeRecipe } from "../../pipeline/execute.ts";
 import { type VerifyLevel, type VerifyReport, verifyCheckpoint } from "../../pipeline/verify.ts";
 import { missingOutput } from "../commandLine/complain.ts";
@@ -23,6 +24,9 @@ export async function execute(
     force: given.flag("force"),
     unfinished: ifUnfinished(invocation),
     skipSpaceCheck: given.flag("skip-space-check"),
+    statistics: given.text("stats"),
+    tokenizer: given.text("tokenizer"),
+    engine: given.text("engine") as EngineChoice | undefined,
     onEvent,
     signal,
   });
@@ -34,6 +38,7 @@ export async function execute(
       ...work,
       level,
       against: model,
+      statistics: given.text("stats"),
       keepUnknown: given.flag("keep-unknown"),
       onEvent,
       signal,
@@ -51,7 +56,8 @@ export async function execute(
   };
 }
 
-function ifUnfinished({ arguments: given }: Invocation): "refuse" | "resume" | "restart" {
+/** What is done about an unfinished run. Throws E_USAGE. */
+export function ifUnfinished({ arguments: given }: Invocation): "refuse" | "resume" | "restart" {
   if (given.flag("resume") && given.flag("restart")) {
     throw new SpInferError("E_USAGE", "--resume and --restart ask for opposite things", {
       hint: "give one of them",

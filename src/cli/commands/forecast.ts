@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { toSpInferError } from "../../core/errors.ts";
 import { checkOutput, freeBytes } from "../../io/outputFolder.ts";
+import { requireInputs } from "../../pipeline/calibration/inputs.ts";
 import { openModel } from "../../pipeline/openModel.ts";
 import { makePlan } from "../../pipeline/plan/plan.ts";
 import type { Invocation } from "../invocation.ts";
@@ -25,6 +26,7 @@ export async function forecast(
     threads: work.threads ?? availableParallelism(),
     limits: work.limits,
   });
+  requireInputs(plan, recipe, given.text("stats"));
   for (const message of plan.warnings) invocation.warn({ code: "W_PLAN", message });
   if (output !== undefined) {
     try {

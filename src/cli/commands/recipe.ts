@@ -1,7 +1,9 @@
 /** recipe init, validate, show. */
-import { writeSmallFile } from "../../io/smallFile.ts";
+import { readSmallFile, writeSmallFile } from "../../io/smallFile.ts";
 import {
   defaultRecipeYaml,
+  importRecipe,
+  LARGEST_RECIPE_BYTES,
   type Recipe,
   recipeToYaml,
   resolveRecipe,
@@ -35,6 +37,25 @@ export async function recipeInit({ arguments: given }: Invocation): Promise<Outc
       ),
     ],
     quiet: output,
+  };
+}
+
+export async function recipeImport(invocation: Invocation): Promise<Outcome> {
+  const { arguments: given } = invocation;
+  const source = given.required("recipe");
+  const output = given.text("output");
+  const content = await readSmallFile(source, LARGEST_RECIPE_BYTES + 1);
+  const { recipe, unmapped } = importRecipe(content, source);
+  const yaml = recipeToYaml(recipe);
+  for (const message of unmapped) invocation.warn({ code: "W_UNMAPPED", message });
+  if (output !== undefined) await writeSmallFile(output, yaml, given.flag("force"));
+  return {
+    result: { source, path: output ?? null, yaml, unmapped },
+    document: () =>
+      output === undefined
+        ? [{ kind: "text", text: yaml }]
+        : [lines([good("✓"), ` wrote ${output} (${summaryOf(recipe)})`])],
+    quiet: output ?? yaml.trimEnd(),
   };
 }
 

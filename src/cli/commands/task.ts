@@ -13,6 +13,9 @@ import {
 import type { Arguments } from "../commandLine/arguments.ts";
 import type { Invocation } from "../invocation.ts";
 
+/** Without a method of the user's choice, when there is something to look at besides weights. */
+const METHOD_WITH_INPUTS = "wanda";
+
 export interface Task {
   readonly recipe: Recipe;
   readonly model: string;
@@ -33,7 +36,10 @@ export async function readTask(
 ): Promise<Task> {
   const { arguments: given } = invocation;
   const base = file === undefined ? defaultRecipe(kind) : await readRecipeFile(file);
-  const resolved = resolveRecipe(base, recipeFlags(given), file);
+  const flags = recipeFlags(given);
+  const hasInputs = given.has("calib") || given.has("stats");
+  if (file === undefined && kind === "prune" && hasInputs) flags.method ??= METHOD_WITH_INPUTS;
+  const resolved = resolveRecipe(base, flags, file);
   const { recipe } = resolved;
   const overridden = file === undefined ? [] : [...resolved.overridden];
   for (const name of ["model", "output"] as const) {
@@ -60,7 +66,9 @@ export async function readRecipeFile(path: string): Promise<Recipe> {
 }
 
 /** The settings that flags put on a recipe. */
-export function recipeFlags(given: Arguments): RecipeFlags {
+export function recipeFlags(given: Arguments): {
+  -readonly [Key in keyof RecipeFlags]: RecipeFlags[Key];
+} {
   return {
     method: given.text("method"),
     sparsity: given.text("sparsity"),
@@ -69,6 +77,13 @@ export function recipeFlags(given: Arguments): RecipeFlags {
     seed: given.text("seed"),
     targets: given.list("targets"),
     ignore: given.list("ignore"),
+    allocation: given.text("allocation"),
+    calib: given.text("calib"),
+    field: given.text("field"),
+    nsamples: given.text("nsamples"),
+    seqlen: given.text("seqlen"),
+    windows: given.text("windows"),
+    mode: given.text("mode"),
     allowEmpty: given.flag("allow-empty") ? true : undefined,
     to: given.text("to"),
     dtype: given.text("dtype"),

@@ -21,6 +21,7 @@ export async function verify(invocation: Invocation): Promise<Outcome> {
     ...work,
     level,
     against,
+    statistics: given.text("stats"),
     failFast: given.flag("fail-fast"),
     keepUnknown: true, // a tensor that the writer carried over is no finding
     onEvent,

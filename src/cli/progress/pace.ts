@@ -54,6 +54,7 @@ export function fractionDone({
 
 export const PHASE_LABELS: Readonly<Record<Phase, string>> = {
   hash: "hash source",
+  calibrate: "calibrate",
   survey: "survey",
   prune: "prune",
   convert: "convert",

@@ -6,6 +6,7 @@
 import { type ZodType, z } from "../../core/zod.ts";
 import { evalReportSchema } from "../../eval/report.ts";
 import { benchResultSchema, tuneResultSchema } from "./bench.ts";
+import { calibrateResultSchema } from "./calibrate.ts";
 import { doctorResultSchema } from "./doctor.ts";
 import { inspectResultSchema } from "./inspect.ts";
 import { bytes, count, errorSchema, milliseconds, warningSchema } from "./parts.ts";
@@ -14,6 +15,7 @@ import { runResultSchema } from "./run.ts";
 import {
   completionSchema,
   helpSchema,
+  recipeImportSchema,
   recipeInitSchema,
   recipeShowSchema,
   recipeValidateSchema,
@@ -28,6 +30,7 @@ export const RESULTS = {
   inspect: inspectResultSchema,
   plan: planResultSchema,
   prune: planned,
+  calibrate: calibrateResultSchema,
   convert: planned,
   verify: verifyResultSchema,
   eval: evalReportSchema,
@@ -35,6 +38,7 @@ export const RESULTS = {
   "bench kernels": benchResultSchema,
   tune: tuneResultSchema,
   "recipe init": recipeInitSchema,
+  "recipe import": recipeImportSchema,
   "recipe validate": recipeValidateSchema,
   "recipe show": recipeShowSchema,
   doctor: doctorResultSchema,
@@ -64,6 +68,7 @@ export const progressSchema = z.strictObject({
   schema: z.literal("spinfer.progress/1"),
   phase: z.enum([
     "hash",
+    "calibrate",
     "survey",
     "prune",
     "convert",

@@ -8,6 +8,13 @@ export const recipeInitSchema = z.strictObject({
   yaml: z.string(),
 });
 
+export const recipeImportSchema = z.strictObject({
+  source: z.string(),
+  path: z.string().nullable().describe("null: it was only printed"),
+  yaml: z.string(),
+  unmapped: z.array(z.string()).describe("What has no counterpart"),
+});
+
 export const recipeValidateSchema = z.strictObject({
   path: z.string(),
   valid: z.literal(true).describe("A recipe that is not valid is an error"),

@@ -142,11 +142,14 @@ function outputsOf(
 ) {
   return [
     { name: HIDDEN_OUT, shape: [windows * length, hidden], type: "float32" as const },
-    ...observed.map(({ output, columns }) => ({
-      name: output,
-      shape: observe === "gram" ? [columns, columns] : [windows, columns],
-      type: "float32" as const,
-    })),
+    ...observed.flatMap(({ output, sums, columns }) => [
+      {
+        name: output,
+        shape: observe === "gram" ? [columns, columns] : [windows, columns],
+        type: "float32" as const,
+      },
+      { name: sums, shape: [windows, columns], type: "float32" as const },
+    ]),
   ];
 }
 
@@ -159,22 +162,30 @@ function addObserved(
   tokens: number,
 ): void {
   for (const [index, { columns, weights }] of outputs.entries()) {
-    const values = made[index]!.values as Float32Array;
+    const values = made[2 * index]!.values as Float32Array;
+    const windowSums = made[2 * index + 1]!.values as Float32Array;
     const before = observed.get(weights[0]!);
     const squares = before?.squares ?? new Float64Array(columns);
+    const total = before?.sums ?? new Float64Array(columns);
+    addRows(total, windowSums);
     const sums: LayerInputs = {
       tokens: (before?.tokens ?? 0) + tokens,
       squares,
+      sums: total,
       ...(observe === "gram" ? { gram: before?.gram ?? new Float64Array(values.length) } : {}),
     };
-    if (sums.gram === undefined) {
-      for (let i = 0; i < values.length; i++) squares[i % columns]! += values[i]!;
-    } else {
-      for (let i = 0; i < values.length; i++) sums.gram[i]! += values[i]!;
+    if (sums.gram === undefined) addRows(squares, values);
+    else {
+      addRows(sums.gram, values);
       for (let i = 0; i < columns; i++) squares[i] = sums.gram[i * (columns + 1)]!;
     }
     for (const weight of weights) observed.set(weight, sums);
   }
+}
+
+/** Adds each row of `rows` to `total`. */
+function addRows(total: Float64Array, rows: Float32Array): void {
+  for (let i = 0; i < rows.length; i++) total[i % total.length]! += rows[i]!;
 }
 
 async function onnxHead(

@@ -8,9 +8,12 @@ import { type Constant, traceOps } from "./traceOps.ts";
 export const HIDDEN_IN = "hidden";
 export const HIDDEN_OUT = "result";
 
-/** One observed input: the graph's output, and the weights that read it. */
+/** One observed input: the graph's outputs, and the weights that read it. */
 export interface ObservedOutput {
+  /** Its squares summed, or its products. */
   readonly output: string;
+  /** Its values summed. */
+  readonly sums: string;
   readonly columns: number;
   readonly weights: readonly string[];
 }
@@ -35,18 +38,21 @@ export function blockGraph(
   const made = part.body(trace.ops, input);
   graph.output(made.name, HIDDEN_OUT, ["tokens", hidden]);
   const observed: ObservedOutput[] = [];
+  // window by window: what float32 adds up stays small
+  const reduced = (op: string, value: string, columns: number): string => {
+    const windows = graph.add("Reshape", [value, graph.whole([-1, length, columns])]);
+    return graph.add(op, [windows, graph.whole([1])], { keepdims: 0 });
+  };
   if (observe !== "none") {
     for (const [value, { columns, weights }] of trace.readers) {
       const output = `observed:${observed.length}`;
       if (observe === "gram") {
         const gram = graph.add("Gemm", [value, value], { transA: 1 });
         graph.output(gram, output, [columns, columns]);
-      } else {
-        const windows = graph.add("Reshape", [value, graph.whole([-1, length, columns])]);
-        const sums = graph.add("ReduceSumSquare", [windows, graph.whole([1])], { keepdims: 0 });
-        graph.output(sums, output, ["windows", columns]);
-      }
-      observed.push({ output, columns, weights });
+      } else graph.output(reduced("ReduceSumSquare", value, columns), output, ["windows", columns]);
+      const sums = `summed:${observed.length}`;
+      graph.output(reduced("ReduceSum", value, columns), sums, ["windows", columns]);
+      observed.push({ output, sums, columns, weights });
     }
   }
   return {

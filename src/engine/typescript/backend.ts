@@ -62,10 +62,12 @@ export function runPart(
 
 function sumsOf(input: Matrix, observe: Observation): LayerInputs {
   const { rows, columns, values } = input;
+  const sums = new Float64Array(columns);
+  for (let i = 0; i < values.length; i++) sums[i % columns]! += values[i]!;
   if (observe === "gram") {
     const gram = gramOf(input);
     const squares = Float64Array.from({ length: columns }, (_, i) => gram[i * (columns + 1)]!);
-    return { tokens: rows, squares, gram };
+    return { tokens: rows, squares, sums, gram };
   }
   const squares = new Float64Array(columns);
   for (let row = 0; row < rows; row++) {
@@ -73,7 +75,7 @@ function sumsOf(input: Matrix, observe: Observation): LayerInputs {
       squares[column]! += values[row * columns + column]! ** 2;
     }
   }
-  return { tokens: rows, squares };
+  return { tokens: rows, squares, sums };
 }
 
 function gramOf({ rows, columns, values }: Matrix): Float64Array {
@@ -91,6 +93,7 @@ function added(left: LayerInputs, right: LayerInputs): LayerInputs {
   return {
     tokens: left.tokens + right.tokens,
     squares: sum(left.squares, right.squares),
+    sums: sum(left.sums, right.sums),
     ...(left.gram === undefined ? {} : { gram: sum(left.gram, right.gram!) }),
   };
 }

@@ -3,6 +3,7 @@
  * under three times the largest tensor and 256 MiB.
  */
 import { elementCount } from "../../core/dtype.ts";
+import { configurePruner } from "./selection.ts";
 import type { TensorStep } from "./steps.ts";
 
 /** A payload that takes more of the matrix than this may not find room in its place. */
@@ -18,7 +19,19 @@ export function footprint(step: TensorStep): number {
     (decoded ? 1 : 0) +
     (step.orientation === "in-out" ? 1 : 0) +
     (step.orientation === "in-out" && step.store === "dense" ? 1 : 0);
-  return step.bytesIn + copies * values + (beside ? step.bytesOut.expected : 0);
+  return (
+    step.bytesIn + copies * values + (beside ? step.bytesOut.expected : 0) + pruningBytes(step)
+  );
+}
+
+/** What pruning by activations needs besides the weights: a Gram matrix is inverted in float64. */
+function pruningBytes({ prune, matrix }: TensorStep): number {
+  if (prune === undefined || matrix === undefined) return 0;
+  const { rows, cols } = matrix;
+  const { needs } = configurePruner(prune);
+  const [triangle, square] = [2 * cols * cols, 8 * cols * cols];
+  if (needs.includes("gram")) return triangle + 3 * square + 8 * rows * cols;
+  return needs.includes("inputSums") ? 4 * rows * cols : 0; // the weights once more
 }
 
 const MIB = 1024 * 1024;

@@ -2,9 +2,11 @@
 import type { WeightDtype } from "../../core/dtype.ts";
 import { parseBytes } from "../../core/text.ts";
 import {
+  type CalibrationRecipe,
   type ConvertRecipe,
   RECIPE_DEFAULTS as DEFAULTS,
   type DtypeName,
+  METHOD_OPTIONS,
   type MethodOptions,
   type Override,
   type PruneRecipe,
@@ -12,7 +14,6 @@ import {
   RECIPE_VERSION,
   type Recipe,
   type RecipeFile,
-  type Scope,
 } from "./schema.ts";
 
 /** A recipe for a command without a recipe file; flags are put on it with `resolveRecipe`. */
@@ -25,14 +26,15 @@ export function defaultRecipe(command: "prune" | "convert"): Recipe {
 
 /** `file` has passed the schema and `conflictsOf`. */
 export function fillDefaults(file: RecipeFile): Recipe {
-  const { name, description, model, output, prune, convert } = file;
+  const { name, description, model, output, prune, calibration, convert } = file;
   return {
     version: RECIPE_VERSION,
     ...(name === undefined ? {} : { name }),
     ...(description === undefined ? {} : { description }),
     ...(model === undefined ? {} : { model }),
     ...(output === undefined ? {} : { output }),
-    ...(prune === undefined ? {} : { prune: fillPrune(prune) }),
+    ...(prune === undefined ? {} : { prune: fillPrune(prune, calibration?.data !== undefined) }),
+    ...(calibration === undefined ? {} : { calibration: fillCalibration(calibration) }),
     convert: fillConvert(convert ?? {}),
   };
 }
@@ -41,10 +43,11 @@ export function weightDtype(name: DtypeName): WeightDtype {
   return name.toUpperCase() as Uppercase<DtypeName>;
 }
 
-function fillPrune(prune: NonNullable<RecipeFile["prune"]>): PruneRecipe {
+/** With a text to calibrate on, the method is one that uses it. */
+function fillPrune(prune: NonNullable<RecipeFile["prune"]>, calibrated: boolean): PruneRecipe {
   const pattern = prune.pattern ?? DEFAULTS.pattern;
   return {
-    method: prune.method ?? DEFAULTS.method,
+    method: prune.method ?? (calibrated ? DEFAULTS.calibratedMethod : DEFAULTS.method),
     sparsity: patternSparsity(pattern) ?? prune.sparsity ?? DEFAULTS.sparsity,
     pattern,
     options: fillOptions(prune),
@@ -70,16 +73,24 @@ function fillOverride(
   };
 }
 
-function fillOptions({
-  scope,
-  seed,
-}: {
-  readonly scope?: Scope | undefined;
-  readonly seed?: number | undefined;
-}): MethodOptions {
+type Given<Options> = { readonly [Key in keyof Options]?: Options[Key] | undefined };
+
+function fillOptions(given: Given<MethodOptions>): MethodOptions {
+  return Object.fromEntries(
+    METHOD_OPTIONS.filter((key) => given[key] !== undefined).map((key) => [key, given[key]]),
+  );
+}
+
+function fillCalibration(given: NonNullable<RecipeFile["calibration"]>): CalibrationRecipe {
+  const { data, field, seqlen } = given;
   return {
-    ...(scope === undefined ? {} : { scope }),
-    ...(seed === undefined ? {} : { seed }),
+    ...(data === undefined ? {} : { data }),
+    ...(field === undefined ? {} : { field }),
+    nsamples: given.nsamples ?? DEFAULTS.nsamples,
+    ...(seqlen === undefined ? {} : { seqlen }),
+    windows: given.windows ?? DEFAULTS.windows,
+    seed: given.seed ?? DEFAULTS.calibrationSeed,
+    mode: given.mode ?? DEFAULTS.mode,
   };
 }
 

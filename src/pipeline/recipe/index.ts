@@ -1,9 +1,11 @@
 export { defaultRecipe } from "./defaults.ts";
+export { importRecipe } from "./importRecipe.ts";
 export { LARGEST_RECIPE_BYTES } from "./prescan.ts";
 export { defaultRecipeYaml, PRESETS } from "./presets.ts";
 export { readRecipe } from "./read.ts";
 export { type RecipeFlags, resolveRecipe } from "./resolve.ts";
 export {
+  type CalibrationRecipe,
   type ConvertRecipe,
   type LayerSettings,
   type Override,

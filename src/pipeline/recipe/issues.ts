@@ -25,11 +25,12 @@ export function problemsOf(
   ];
 }
 
-/** The part of the schema that a path leads to: "", "prune", "convert" or "overrides". */
+/** The part of the schema that a path leads to. */
 function sectionOf(path: Path): keyof typeof RECIPE_KEYS {
   if (path[1] === "overrides" && path.length >= 2) return "overrides";
   const [section] = path;
-  return section === "prune" || section === "convert" ? section : "";
+  if (section === "prune" || section === "convert" || section === "calibration") return section;
+  return "";
 }
 
 function unknownKey(path: Path, key: string, document: RecipeDocument): Problem {

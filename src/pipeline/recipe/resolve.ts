@@ -18,6 +18,13 @@ export interface RecipeFlags {
   readonly seed?: number | string | undefined;
   readonly targets?: readonly string[] | undefined;
   readonly ignore?: readonly string[] | undefined;
+  readonly allocation?: string | undefined;
+  readonly calib?: string | undefined;
+  readonly field?: string | undefined;
+  readonly nsamples?: number | string | undefined;
+  readonly seqlen?: number | string | undefined;
+  readonly windows?: string | undefined;
+  readonly mode?: string | undefined;
   readonly allowEmpty?: boolean | undefined;
   readonly to?: string | undefined;
   readonly dtype?: string | undefined;
@@ -43,13 +50,20 @@ const PLACES: Readonly<Record<keyof RecipeFlags, readonly [flag: string, ...path
   targets: ["--targets", "prune", "targets"],
   ignore: ["--ignore", "prune", "ignore"],
   allowEmpty: ["--allow-empty", "prune", "allow_empty"],
+  allocation: ["--allocation", "prune", "allocation"],
+  calib: ["--calib", "calibration", "data"],
+  field: ["--field", "calibration", "field"],
+  nsamples: ["--nsamples", "calibration", "nsamples"],
+  seqlen: ["--seqlen", "calibration", "seqlen"],
+  windows: ["--windows", "calibration", "windows"],
+  mode: ["--mode", "calibration", "mode"],
   to: ["--to", "convert", "to"],
   dtype: ["--dtype", "convert", "dtype"],
   maxShardSize: ["--max-shard-size", "convert", "max_shard_size"],
   strictFinite: ["--strict-finite", "convert", "strict_finite"],
 };
 
-const NUMBERS = new Set<string>(["sparsity", "seed"]);
+const NUMBERS = new Set<string>(["sparsity", "seed", "nsamples", "seqlen"]);
 
 type Raw = Record<string, unknown>;
 
@@ -65,9 +79,10 @@ export function resolveRecipe(
   if (flags.pattern !== undefined) {
     overridden.push(...dropImplied(after, flags, recipe, label));
   }
-  for (const [name, [flag, ...path]] of Object.entries(PLACES)) {
+  for (const [name, [flag, ...place]] of Object.entries(PLACES)) {
     const given = flags[name as keyof RecipeFlags];
     if (given === undefined) continue;
+    const path = name === "seed" ? seedPlace(recipe, flags) : place;
     const value = NUMBERS.has(name) ? asNumber(given) : given;
     const old = put(after, path, value);
     if (old === undefined || JSON.stringify(old) === JSON.stringify(value)) continue;
@@ -78,6 +93,13 @@ export function resolveRecipe(
     overridden.push(`--sparsity leaves the overrides of ${label} as they are`);
   }
   return { recipe: fillDefaults(checked(after, flags)), overridden };
+}
+
+/** The seed of the method if it draws lots, else of the windows that it is calibrated on. */
+function seedPlace({ prune, calibration }: Recipe, { method, calib }: RecipeFlags): string[] {
+  const drawsLots = (method ?? prune?.method) === "random";
+  const calibrates = (calib ?? calibration?.data) !== undefined;
+  return [calibrates && !drawsLots ? "calibration" : "prune", "seed"];
 }
 
 function setsAmount({ sparsity }: { readonly sparsity?: number }): boolean {

@@ -14,7 +14,13 @@ export const TARGET_FORMATS = ["tile-bitmap", "dense"] as const;
 export const DTYPE_NAMES = ["f16", "bf16", "f32"] as const;
 export const LARGEST_GROUP = 32;
 
+export const ALLOCATIONS = ["uniform", "owl"] as const;
+export const WINDOW_RULES = ["first", "random"] as const;
+export const CALIBRATION_MODES = ["sequential", "one-pass"] as const;
+
 export type Scope = (typeof SCOPES)[number];
+export type Allocation = (typeof ALLOCATIONS)[number];
+export type CalibrationMode = (typeof CALIBRATION_MODES)[number];
 export type TargetFormat = (typeof TARGET_FORMATS)[number];
 export type DtypeName = (typeof DTYPE_NAMES)[number];
 
@@ -30,10 +36,21 @@ export interface LayerSettings {
   readonly options: MethodOptions;
 }
 
+/** As pruners name them; each pruner takes its own and refuses the others. */
 export interface MethodOptions {
   /** What one threshold spans. */
   readonly scope?: Scope;
   readonly seed?: number;
+  readonly allocation?: Allocation;
+  readonly outlier_ratio?: number;
+  readonly outlier_range?: number;
+  readonly score?: "wanda" | "magnitude";
+  readonly exponent?: number;
+  readonly block_size?: number;
+  readonly damping?: number;
+  readonly cycles?: number;
+  readonly update_threshold?: number;
+  readonly variance_power?: number;
 }
 
 /** Other settings for some of the matrices. What is absent stays as it was. */
@@ -64,6 +81,20 @@ export interface ConvertRecipe {
   readonly strictFinite: boolean;
 }
 
+/** The text that activations are gathered on, and how. */
+export interface CalibrationRecipe {
+  /** A text file, JSON lines or a folder. Absent: named on the command line. */
+  readonly data?: string;
+  /** The field of each JSON line. */
+  readonly field?: string;
+  readonly nsamples: number;
+  /** Tokens of a window; absent: 2048, or what the model has positions for. */
+  readonly seqlen?: number;
+  readonly windows: (typeof WINDOW_RULES)[number];
+  readonly seed: number;
+  readonly mode: CalibrationMode;
+}
+
 export interface Recipe {
   readonly version: typeof RECIPE_VERSION;
   readonly name?: string;
@@ -73,6 +104,8 @@ export interface Recipe {
   readonly output?: string;
   /** Absent: the weights stay as they are and are only converted. */
   readonly prune?: PruneRecipe;
+  /** Absent: no activations are gathered. */
+  readonly calibration?: CalibrationRecipe;
   readonly convert: ConvertRecipe;
 }
 
@@ -113,6 +146,24 @@ const scope = z
   .enum(SCOPES)
   .describe("What one threshold spans: a matrix, one of its rows, or all matrices");
 const seed = z.int().min(0).max(0xffff_ffff).describe("Seed of random choices");
+
+/** The options of methods. Ranges are those of the pruners, which check them again. */
+const methodOptions = {
+  scope: scope.optional(),
+  seed: seed.optional(),
+  allocation: z.enum(ALLOCATIONS).optional().describe("How sparsity is shared out over blocks"),
+  outlier_ratio: z.number().gt(0).max(1000).optional().describe("OWL's M"),
+  outlier_range: z.number().min(0).max(1).optional().describe("OWL's lambda"),
+  score: z.enum(["wanda", "magnitude"]).optional().describe("tile-balanced: what is compared"),
+  exponent: z.number().min(0).max(4).optional().describe("ria: the power of the input's norm"),
+  block_size: z.int().min(1).max(4096).optional().describe("sparsegpt: columns taken at once"),
+  damping: z.number().gt(0).max(1).optional().describe("sparsegpt: share of the mean diagonal"),
+  cycles: z.int().min(0).max(10_000).optional().describe("dsnot: most swaps of an output"),
+  update_threshold: z.number().min(0).optional().describe("dsnot: error that is let be"),
+  variance_power: z.number().min(0).max(4).optional().describe("dsnot: power of the variance"),
+};
+export const METHOD_OPTIONS = Object.keys(methodOptions) as (keyof MethodOptions)[];
+
 const patterns = z
   .array(z.string().min(1).max(1000))
   .max(5_000)
@@ -124,20 +175,31 @@ const override = z.strictObject({
   method: method.optional(),
   sparsity: sparsity.optional(),
   pattern: pattern.optional(),
-  scope: scope.optional(),
-  seed: seed.optional(),
+  ...methodOptions,
 });
 
 const prune = z.strictObject({
   method: method.optional(),
   sparsity: sparsity.optional(),
   pattern: pattern.optional(),
-  scope: scope.optional(),
-  seed: seed.optional(),
+  ...methodOptions,
   targets: patterns.min(1).optional(),
   ignore: patterns.optional(),
   allow_empty: z.boolean().optional().describe("Do not mind targets that match nothing"),
   overrides: z.array(override).max(5_000).optional(),
+});
+
+const calibration = z.strictObject({
+  data: text.optional().describe("Text file, JSON lines, or a folder of text files"),
+  field: z.string().min(1).max(200).optional().describe("Field of each JSON line"),
+  nsamples: z.int().min(1).max(1_000_000).optional().describe("Windows of text"),
+  seqlen: z.int().min(1).max(10_000_000).optional().describe("Tokens of a window"),
+  windows: z.enum(WINDOW_RULES).optional().describe("Which windows of the text"),
+  seed: seed.optional(),
+  mode: z
+    .enum(CALIBRATION_MODES)
+    .optional()
+    .describe("Inputs that have passed pruned blocks, or those of the dense model"),
 });
 
 const convert = z.strictObject({
@@ -165,6 +227,7 @@ export const recipeFile = z.strictObject({
   model: text.optional().describe("Model folder, file, or org/name in the local cache"),
   output: text.optional().describe("Output folder"),
   prune: prune.optional(),
+  calibration: calibration.optional(),
   convert: convert.optional(),
 });
 
@@ -172,11 +235,12 @@ export type RecipeFile = Infer<typeof recipeFile>;
 
 /** The keys of each part; "" is the top level. */
 export const RECIPE_KEYS: Readonly<
-  Record<"" | "prune" | "overrides" | "convert", readonly string[]>
+  Record<"" | "prune" | "overrides" | "calibration" | "convert", readonly string[]>
 > = {
   "": Object.keys(recipeFile.shape),
   prune: Object.keys(prune.shape),
   overrides: Object.keys(override.shape),
+  calibration: Object.keys(calibration.shape),
   convert: Object.keys(convert.shape),
 };
 
@@ -188,6 +252,11 @@ export const RECIPE_DEFAULTS = {
   ignore: [],
   allowEmpty: false,
   overrides: [],
+  calibratedMethod: "wanda",
+  nsamples: 128,
+  windows: "first",
+  calibrationSeed: 0,
+  mode: "sequential",
   to: "tile-bitmap",
   maxShardBytes: 5_000_000_000,
   strictFinite: false,

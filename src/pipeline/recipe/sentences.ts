@@ -1,6 +1,14 @@
 /** What is wrong with a value of a recipe or of a flag, as a sentence that ends with the fix. */
 import { nearest, printable } from "../../core/text.ts";
-import { DTYPE_NAMES, parseGroups, SCOPES, TARGET_FORMATS } from "./schema.ts";
+import {
+  ALLOCATIONS,
+  CALIBRATION_MODES,
+  DTYPE_NAMES,
+  parseGroups,
+  SCOPES,
+  TARGET_FORMATS,
+  WINDOW_RULES,
+} from "./schema.ts";
 
 /** What the keys of a recipe accept. */
 const EXPECTED = {
@@ -10,12 +18,29 @@ const EXPECTED = {
   model: "a path or org/name",
   output: "a path",
   prune: "a mapping with method, sparsity, …",
+  calibration: "a mapping with data, nsamples, …",
   convert: "a mapping with to, dtype, …",
   method: "the name of a pruner such as magnitude",
   sparsity: "a fraction from 0 up to but not including 1",
   pattern: "unstructured, or N:M with 1 ≤ N < M ≤ 32",
   scope: `one of ${SCOPES.join(", ")}`,
   seed: "a whole number from 0 to 4294967295",
+  allocation: `one of ${ALLOCATIONS.join(", ")}`,
+  outlier_ratio: "a number above 0",
+  outlier_range: "a number from 0 to 1",
+  score: "one of wanda, magnitude",
+  exponent: "a number from 0 to 4",
+  block_size: "a whole number from 1 to 4096",
+  damping: "a number above 0, at most 1",
+  cycles: "a whole number from 0 to 10000",
+  update_threshold: "a number of 0 or more",
+  variance_power: "a number from 0 to 4",
+  data: "a path",
+  field: "the name of a field",
+  nsamples: "a whole number from 1 to 1000000",
+  seqlen: "a whole number from 1 to 10000000",
+  windows: `one of ${WINDOW_RULES.join(", ")}`,
+  mode: `one of ${CALIBRATION_MODES.join(", ")}`,
   targets: "a list of names or patterns",
   ignore: "a list of names or patterns",
   allow_empty: "true or false",
@@ -29,6 +54,10 @@ const EXPECTED = {
 
 const CHOICES: Readonly<Record<string, readonly string[]>> = {
   scope: SCOPES,
+  allocation: ALLOCATIONS,
+  score: ["wanda", "magnitude"],
+  windows: WINDOW_RULES,
+  mode: CALIBRATION_MODES,
   to: TARGET_FORMATS,
   dtype: DTYPE_NAMES,
 };

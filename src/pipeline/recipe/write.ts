@@ -26,7 +26,7 @@ export function recipeToYaml(recipe: Recipe): string {
 
 /** The recipe in the words of its file. */
 export function recipeToFile(recipe: Recipe): RecipeFile {
-  const { version, name, description, model, output, prune, convert } = recipe;
+  const { version, name, description, model, output, prune, calibration, convert } = recipe;
   const dtype = convert.dtype?.toLowerCase() as DtypeName | undefined;
   return {
     version,
@@ -35,6 +35,7 @@ export function recipeToFile(recipe: Recipe): RecipeFile {
     ...(model === undefined ? {} : { model }),
     ...(output === undefined ? {} : { output }),
     ...(prune === undefined ? {} : { prune: pruneToFile(prune) }),
+    ...(calibration === undefined ? {} : { calibration: { ...calibration } }),
     convert: {
       to: convert.to,
       ...(dtype === undefined ? {} : { dtype }),

@@ -3,28 +3,41 @@
  * TypeScript ones stay: slower, the same bytes. SPINFER_KERNELS=typescript asks for that.
  */
 import { useWasmKernels } from "../../../formats/index.ts";
+import {
+  createWasmProduct,
+  plainProduct,
+  type SubtractProduct,
+} from "../../../pruners/denseProduct.ts";
 import { plainSelect, type SelectKernels } from "../../../pruners/select.ts";
 import { createWasmSelect } from "../../../pruners/wasmSelect.ts";
 import { readAsset } from "../../io/asset.ts";
 
-let active: SelectKernels | undefined;
-
-/** Selection kernels of this thread; strip kernels are put into use on the way. */
-export function selectKernels(): { readonly kernels: SelectKernels } {
-  active ??= accelerate();
-  return { kernels: active };
+interface Kernels {
+  readonly kernels: SelectKernels;
+  readonly product: SubtractProduct;
 }
 
-function accelerate(): SelectKernels {
-  if (process.env["SPINFER_KERNELS"] === "typescript") return plainSelect;
-  const [strips, select] = [
+const PLAIN: Kernels = { kernels: plainSelect, product: plainProduct };
+
+let active: Kernels | undefined;
+
+/** Pruning kernels of this thread; strip kernels are put into use on the way. */
+export function selectKernels(): Kernels {
+  active ??= accelerate();
+  return active;
+}
+
+function accelerate(): Kernels {
+  if (process.env["SPINFER_KERNELS"] === "typescript") return PLAIN;
+  const [strips, select, dense] = [
     "formats/tile-bitmap/wasm/tileBitmap.wasm",
     "pruners/wasm/select.wasm",
+    "pruners/wasm/dense.wasm",
   ].map(readAsset);
   try {
     useWasmKernels(strips!);
-    return createWasmSelect(select!);
+    return { kernels: createWasmSelect(select!), product: createWasmProduct(dense!) };
   } catch {
-    return plainSelect; // an engine without WebAssembly SIMD
+    return PLAIN; // an engine without WebAssembly SIMD
   }
 }

@@ -6,16 +6,18 @@ import { createHash } from "node:crypto";
 import { formats } from "../../../formats/index.ts";
 import type { SurveyState } from "../../../pruners/definePruner.ts";
 import type { TensorEntry } from "../../core/archive.ts";
-import { DTYPE_BITS, isDtype, type WeightDtype } from "../../core/dtype.ts";
+import { DTYPE_BITS, type HalfDtype, isDtype, type WeightDtype } from "../../core/dtype.ts";
 import { SpInferError } from "../../core/errors.ts";
+import { widenHalves } from "../../core/half.ts";
 import { copyRange, hashRange, type Target, writeRange } from "../../io/copyRange.ts";
 import { readInto } from "../../io/openFile.ts";
 import { configurePruner } from "../plan/selection.ts";
 import type { TensorStep } from "../plan/steps.ts";
 import { selectKernels } from "./accelerate.ts";
+import { readStats, type StatsPlace } from "./activationStats.ts";
 import { Workspace } from "./buffers.ts";
 import { beginPart, type HashedPart, startTensorHash } from "./tensorHash.ts";
-import { type TransformOptions, transformTensor, type ValueFacts } from "./transform.ts";
+import { bitsOf, type TransformOptions, transformTensor, type ValueFacts } from "./transform.ts";
 
 /** Real paths by the file names that extents use. */
 export type Paths = Readonly<Record<string, string>>;
@@ -49,6 +51,14 @@ export type Task =
       readonly step: TensorStep;
       readonly paths: Paths;
       readonly state: SurveyState;
+      readonly stats?: StatsPlace | undefined;
+    }
+  | {
+      /** The values that a weight has when it is pruned, in the checkpoint's layout. */
+      readonly kind: "values";
+      readonly step: TensorStep;
+      readonly paths: Paths;
+      readonly options: TransformOptions;
     }
   | { readonly kind: "check" | "count"; readonly entry: TensorEntry; readonly paths: Paths }
   | {
@@ -82,6 +92,7 @@ export interface TaskResults {
   readonly copy: { readonly sha256: string };
   readonly hash: { readonly sha256: string };
   readonly survey: { readonly counts: Float64Array };
+  readonly values: { readonly values: Float32Array };
   readonly check: Record<string, never>;
   readonly count: { readonly nonzeros: number };
   readonly compare: { readonly difference?: Difference; readonly differences: number };
@@ -89,7 +100,7 @@ export interface TaskResults {
 
 /** Bytes of the workspace that a task is best given; 0 when it uses none. */
 export function workspaceBytes(task: Task): number {
-  if (task.kind !== "transform" && task.kind !== "survey" && task.kind !== "compare") return 0;
+  if (!("step" in task)) return 0;
   const { extents } = task.step.source;
   return extents.length === 1 ? extents[0]!.end - extents[0]!.begin : 0;
 }
@@ -117,7 +128,9 @@ export function runTask(
       return { sha256: hash.digest("hex") };
     }
     case "survey":
-      return survey(task.step, task.paths, task.state, workspace);
+      return survey(task, workspace);
+    case "values":
+      return { values: prunedValues(task, workspace) };
     case "check":
       checkEntry(task.entry, task.paths);
       return {};
@@ -131,6 +144,7 @@ export function runTask(
 /** The buffers of a result that move to the other thread instead of being copied. */
 export function transferables(result: TaskResults[Task["kind"]]): ArrayBuffer[] {
   if ("parts" in result) return result.parts.map(({ bytes }) => bytes.buffer);
+  if ("values" in result) return [result.values.buffer as ArrayBuffer];
   return "counts" in result ? [result.counts.buffer as ArrayBuffer] : [];
 }
 
@@ -184,12 +198,10 @@ function hashParts(parts: readonly (HashedPart & { readonly bytes: Uint8Array })
 
 /** The dense matrices of a step, before pruning, outputs first, as the survey sees them. */
 function survey(
-  step: TensorStep,
-  paths: Paths,
-  state: SurveyState,
+  { step, paths, state, stats }: Task & { readonly kind: "survey" },
   workspace: Workspace,
 ): { counts: Float64Array } {
-  const { kernels } = selectKernels();
+  const kernels = selectKernels();
   const { prune: settings, ...unpruned } = step;
   const pruner = configurePruner(settings!);
   if (pruner.survey === undefined)
@@ -201,14 +213,26 @@ function survey(
   if (made.kind !== "dense") throw new SpInferError("E_INTERNAL", `${step.name} was packed`);
   const { rows, cols } = step.matrix!;
   const dtype = step.dtype as WeightDtype;
-  const { buffer, byteOffset, length } = made.bytes;
-  const bits =
-    dtype === "F32"
-      ? new Uint32Array(buffer, byteOffset, length / 4)
-      : new Uint16Array(buffer, byteOffset, length / 2);
-  return {
-    counts: pruner.survey.gather({ name: step.name, rows, cols, dtype, bits }, state, kernels),
-  };
+  const weight = { name: step.name, rows, cols, dtype, bits: bitsOf(made.bytes, dtype) };
+  const context = { ...kernels, stats: readStats(stats, pruner.needs, true) };
+  return { counts: pruner.survey.gather(weight, state, context) };
+}
+
+function prunedValues(
+  { step, paths, options }: Task & { readonly kind: "values" },
+  workspace: Workspace,
+): Float32Array {
+  selectKernels();
+  const stored = readExtents(step.source, paths, workspace);
+  const made = transformTensor(step, stored, { ...options, keepDense: true });
+  if (made.kind !== "dense") throw new SpInferError("E_INTERNAL", `${step.name} was packed`);
+  const bits = bitsOf(made.bytes, step.dtype as WeightDtype);
+  if (bits instanceof Uint32Array) {
+    return new Float32Array(bits.buffer, bits.byteOffset, bits.length).slice();
+  }
+  const values = new Float32Array(bits.length);
+  widenHalves(bits, step.dtype as HalfDtype, values);
+  return values;
 }
 
 /** The dense bytes of a stored tensor; everything about it is checked on the way. */

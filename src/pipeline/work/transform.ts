@@ -17,6 +17,7 @@ import { HEADER_LINE_BYTES, weightPacker } from "../plan/packedSize.ts";
 import { configurePruner } from "../plan/selection.ts";
 import type { TensorStep } from "../plan/steps.ts";
 import { selectKernels } from "./accelerate.ts";
+import { readStats, type StatsPlace } from "./activationStats.ts";
 
 /** What became of a tensor's values. */
 export interface ValueFacts {
@@ -43,6 +44,8 @@ export interface TransformOptions {
   readonly strictFinite: boolean;
   /** The survey's decision about this tensor, for pruners that ask for one. */
   readonly decision?: unknown;
+  /** What is known of its inputs, for pruners that ask for that. */
+  readonly stats?: StatsPlace | undefined;
   /** Leave the matrix dense whatever it is planned to become. */
   readonly keepDense?: boolean;
 }
@@ -127,7 +130,8 @@ function widened(bytes: Uint8Array<ArrayBuffer>, from: HalfDtype): Float32Array<
   return floats;
 }
 
-function bitsOf(bytes: Uint8Array<ArrayBuffer>, dtype: WeightDtype): WeightBits {
+/** The bits of little-endian values. */
+export function bitsOf(bytes: Uint8Array<ArrayBuffer>, dtype: WeightDtype): WeightBits {
   if (dtype === "F32") return new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
   return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
 }
@@ -152,13 +156,16 @@ function swapAxes(
   return out;
 }
 
-function pruneMatrices(step: TensorStep, bits: WeightBits, { decision }: TransformOptions): void {
+function pruneMatrices(
+  step: TensorStep,
+  bits: WeightBits,
+  { decision, stats }: TransformOptions,
+): void {
   const pruner = configurePruner(step.prune!);
   const { rows, cols } = step.matrix!;
-  const { kernels } = selectKernels();
   const context: PruneContext = {
-    kernels,
-    stats: {},
+    ...selectKernels(),
+    stats: readStats(stats, pruner.needs),
     ...(decision === undefined ? {} : { decision }),
   };
   // a decision is about all of the tensor's weights together

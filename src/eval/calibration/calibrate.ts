@@ -1,0 +1,161 @@
+/**
+ * Takes windows of text through a model, block by block, and hands over what every linear layer of
+ * a block saw.
+ *
+ * one-pass     every block as it is in the checkpoint
+ * sequential   blocks are pruned on the way, as by Wanda and SparseGPT: what a block sees has passed
+ *              the pruned blocks before it. All layers of one block see the block as it was.
+ *
+ * Memory: one block and a batch of hidden states; the others are in a file, and in memory too where
+ * they fit.
+ */
+import type { SpInferError } from "../../core/errors.ts";
+import type {
+  DenseTensor,
+  LayerInputs,
+  Observation,
+  RunnableBlock,
+  RunnableModel,
+} from "../../engine/engine.ts";
+import { type HiddenPlace, HiddenStates } from "./hiddenStates.ts";
+
+/** Tokens that go through a block together. */
+const TOKENS_PER_BATCH = 4096;
+
+export type Observed = ReadonlyMap<string, LayerInputs>;
+
+export interface Calibration {
+  readonly model: RunnableModel;
+  /** Ids of all windows, one after another. */
+  readonly ids: Int32Array;
+  /** Tokens of a window. */
+  readonly length: number;
+  readonly observe: Exclude<Observation, "none">;
+  readonly hidden: HiddenPlace;
+  /** Begin with this block: hidden states of the blocks before are in the folder. */
+  readonly from: number;
+  /** Told before a block is run whether its inputs are known already; then it is not observed. */
+  known(block: number): boolean;
+  /** Takes what a block's layers saw; called in order. */
+  take(block: number, observed: Observed): Promise<void>;
+  /** The weights that the block goes on with; absent: those of the checkpoint. */
+  readonly pruned?: (block: number) => Promise<ReadonlyMap<string, DenseTensor>>;
+  /** The block is done, and the inputs of the next are on the disk. */
+  done(block: number): Promise<void>;
+  readonly signal?: AbortSignal | undefined;
+  readonly cancelled: (signal: AbortSignal) => SpInferError;
+}
+
+export async function calibrate(calibration: Calibration): Promise<void> {
+  const { model, from } = calibration;
+  let states = statesOf(calibration, from);
+  if (from === 0) await embed(calibration, states);
+  for (let index = from; index < model.facts.blocks; index++) {
+    const next = statesOf(calibration, index + 1);
+    await throughBlock(calibration, index, states, next);
+    await calibration.done(index);
+    await states.delete();
+    states = next;
+  }
+  await states.delete();
+}
+
+function statesOf({ hidden, ids, model }: Calibration, index: number): HiddenStates {
+  return new HiddenStates(hidden, index, ids.length * model.facts.hidden);
+}
+
+async function embed(calibration: Calibration, states: HiddenStates): Promise<void> {
+  const { model, ids, length } = calibration;
+  for (const { begin, end } of batches(calibration)) {
+    const hidden = await model.embed(ids.subarray(begin, end), length);
+    await states.write(hidden, begin * model.facts.hidden);
+  }
+}
+
+async function throughBlock(
+  calibration: Calibration,
+  index: number,
+  states: HiddenStates,
+  next: HiddenStates,
+): Promise<void> {
+  const { model, observe, pruned, known } = calibration;
+  const last = index === model.facts.blocks - 1;
+  if (!known(index)) {
+    const sums = new ObservedSums();
+    // with pruning on the way, what comes out of the block as it was is not what goes on
+    const out = pruned === undefined ? next : undefined;
+    await withBlock(await model.openBlock(index), async (block) => {
+      await runAll(calibration, block, states, out, observe, (observed) => sums.add(observed));
+    });
+    await calibration.take(index, sums.all);
+    if (pruned === undefined) return;
+  }
+  if (last && pruned !== undefined) return;
+  const block = await model.openBlock(index, await pruned?.(index));
+  await withBlock(block, async (open) => {
+    await runAll(calibration, open, states, next, "none", () => undefined);
+  });
+}
+
+async function withBlock(
+  block: RunnableBlock,
+  work: (block: RunnableBlock) => Promise<void>,
+): Promise<void> {
+  try {
+    await work(block);
+  } finally {
+    await block.close();
+  }
+}
+
+async function runAll(
+  calibration: Calibration,
+  block: RunnableBlock,
+  states: HiddenStates,
+  next: HiddenStates | undefined,
+  observe: Observation,
+  seen: (observed: Observed) => void,
+): Promise<void> {
+  const { model, length, signal, cancelled } = calibration;
+  const { hidden: width } = model.facts;
+  for (const { begin, end } of batches(calibration)) {
+    if (signal?.aborted) throw cancelled(signal);
+    const input = await states.read(begin * width, (end - begin) * width);
+    const { hidden, observed } = await block.run(input, length, observe);
+    seen(observed);
+    await next?.write(hidden, begin * width);
+  }
+}
+
+/** Whole windows; tokens begin..end. */
+function* batches({ ids, length }: Calibration): Generator<{ begin: number; end: number }> {
+  const size = length * Math.max(1, Math.floor(TOKENS_PER_BATCH / length));
+  for (let begin = 0; begin < ids.length; begin += size)
+    yield { begin, end: Math.min(begin + size, ids.length) };
+}
+
+/** Sums of batches; layers that see the same input share theirs. */
+class ObservedSums {
+  readonly all = new Map<string, LayerInputs>();
+
+  add(observed: Observed): void {
+    const added = new Map<LayerInputs, LayerInputs>();
+    for (const [name, inputs] of observed) {
+      const sums = added.get(inputs) ?? addInputs(this.all.get(name), inputs);
+      added.set(inputs, sums);
+      this.all.set(name, sums);
+    }
+  }
+}
+
+function addInputs(sums: LayerInputs | undefined, more: LayerInputs): LayerInputs {
+  if (sums === undefined) return more;
+  addInto(sums.squares, more.squares);
+  addInto(sums.sums, more.sums);
+  if (sums.gram !== undefined && more.gram !== undefined) addInto(sums.gram, more.gram);
+  return { ...sums, tokens: sums.tokens + more.tokens };
+}
+
+function addInto(sums: Float64Array, more: Float64Array): void {
+  for (let i = 0; i < sums.length; i++) sums[i]! += more[i]!;
+}

@@ -1,0 +1,92 @@
+/** Where a run gets statistics from, decided and checked before anything is written. */
+import { existsSync } from "node:fs";
+import { SpInferError } from "../../core/errors.ts";
+import type { RunnableModel } from "../../engine/engine.ts";
+import type { OnEvent } from "../events.ts";
+import type { OpenedModel } from "../openModel.ts";
+import type { Plan } from "../plan/steps.ts";
+import type { Recipe } from "../recipe/index.ts";
+import { type RunModelOptions, runModel } from "../runModel.ts";
+import { openStatistics, type StatisticsFile, stepsThatNeed } from "./statisticsFile.ts";
+import { type CalibrationText, type CalibrationTextOptions, calibrationText } from "./text.ts";
+
+export interface InputOptions extends CalibrationTextOptions, RunModelOptions {
+  readonly statistics?: string | undefined;
+  readonly onEvent?: OnEvent | undefined;
+}
+
+export type ActivationInputs = (
+  | { readonly kind: "none" }
+  | { readonly kind: "file"; readonly file: StatisticsFile }
+  | { readonly kind: "text"; readonly text: CalibrationText; readonly runnable: RunnableModel }
+) & {
+  /** Tells runs with other statistics apart. */
+  readonly fingerprint: string;
+  close(): Promise<void>;
+};
+
+const nothingToClose = async (): Promise<void> => undefined;
+
+/** Throws E_STATS_MISSING where the plan needs what nobody named, and what reading that throws. */
+export async function prepareInputs(
+  opened: OpenedModel,
+  plan: Plan,
+  recipe: Recipe,
+  options: InputOptions,
+): Promise<ActivationInputs> {
+  const warn = (code: string, message: string): void =>
+    options.onEvent?.({ type: "warning", code, message });
+  const { statistics } = options;
+  requireInputs(plan, recipe, statistics);
+  if (stepsThatNeed(plan).length === 0) {
+    if (recipe.calibration?.data !== undefined || statistics !== undefined)
+      warn("W_CALIBRATION", `${methodsOf(plan)} looks at weights alone: nothing is calibrated`);
+    return { kind: "none", fingerprint: "", close: nothingToClose };
+  }
+  if (statistics !== undefined && existsSync(statistics)) {
+    const file = await openStatistics(statistics);
+    return { kind: "file", file, fingerprint: file.sha256, close: nothingToClose };
+  }
+  return await prepareText(opened, recipe, options, warn);
+}
+
+/** The text's windows, and the model made ready to read them. */
+export async function prepareText(
+  opened: OpenedModel,
+  recipe: Recipe,
+  options: InputOptions,
+  warn: (code: string, message: string) => void,
+): Promise<ActivationInputs & { readonly kind: "text" }> {
+  const runnable = await runModel(opened, options, (message) => warn("W_ENGINE", message));
+  try {
+    const { calibration } = recipe;
+    if (calibration === undefined) throw new SpInferError("E_INTERNAL", "no calibration");
+    const text = await calibrationText(opened, runnable.facts, calibration, options, warn);
+    return {
+      ...{ kind: "text", text, runnable, fingerprint: text.sha256 },
+      close: () => runnable.close(),
+    };
+  } catch (error) {
+    await runnable.close();
+    throw error;
+  }
+}
+
+/** Throws E_STATS_MISSING; looks at no file but whether the statistics are there. */
+export function requireInputs(plan: Plan, recipe: Recipe, statistics: string | undefined): void {
+  const [first] = stepsThatNeed(plan);
+  if (first === undefined || recipe.calibration?.data !== undefined) return;
+  if (statistics !== undefined && existsSync(statistics)) return;
+  const { method, options } = first.prune;
+  const what = options["allocation"] === "owl" ? "allocation owl" : `method ${method}`;
+  throw new SpInferError("E_STATS_MISSING", `${what} needs to see what flows into the matrices`, {
+    found: statistics === undefined ? "neither text nor statistics" : `no file ${statistics}`,
+    expected: "--calib TEXT, or --stats FILE with statistics that exist",
+    hint: "--method magnitude needs no text",
+  });
+}
+
+function methodsOf(plan: Plan): string {
+  const methods = new Set(plan.steps.flatMap(({ prune }) => (prune ? [prune.method] : [])));
+  return [...methods].join(" and ");
+}

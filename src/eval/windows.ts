@@ -65,7 +65,10 @@ const DEFAULT_CTX: Readonly<Record<Protocol, number>> = {
 /** Fewer tokens predict nothing: two, and in llama.cpp's halves four. */
 const LEAST_CTX: Readonly<Record<Protocol, number>> = { wanda: 2, llamacpp: 4, strided: 2 };
 
-/** `positions`: the longest window that the model can read, where there is a limit. */
+/**
+ * `positions`: the longest window that the model can read; absent: any.
+ * Throws E_OPTION, E_USAGE and E_TEXT_SHORT.
+ */
 export function planWindows(
   text: TokenisedText,
   options: WindowOptions,

@@ -210,7 +210,7 @@ class Evaluation {
     const rival = await this.enter(argument);
     requireSameOutputs(runnable.facts, rival.runnable.facts);
     const { positions } = rival.runnable.facts;
-    if (positions !== undefined && plan.ctx > positions) {
+    if (plan.ctx > positions) {
       throw new SpInferError("E_OPTION", `--base: that model reads at most ${positions} tokens`, {
         hint: `write --ctx ${positions}`,
       });

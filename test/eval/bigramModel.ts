@@ -32,7 +32,7 @@ export function randomTable(vocabulary: number, seed: number): Float32Array {
 }
 
 export function bigramModel(options: BigramOptions = {}): RunnableModel & { calls: Calls } {
-  const { vocabulary = 11, blocks = 2, positions, seed = 1, failure } = options;
+  const { vocabulary = 11, blocks = 2, positions = 1e9, seed = 1, failure } = options;
   const table = options.table ?? randomTable(vocabulary, seed);
   const calls: Calls = { opened: [], open: 0, mostOpen: 0, largestBatch: 0, largestLogits: 0 };
   const logits = (hidden: Float32Array): Float32Array => {

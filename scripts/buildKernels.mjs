@@ -7,8 +7,9 @@
  * --tests    also gpuTest (needs nvcc) and hostTest
  * --host     only hostTest: a C++ compiler suffices
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -67,19 +68,40 @@ function newestHeader() {
   return Math.max(...headers.map((file) => statSync(file).mtimeMs));
 }
 
-/** Compiles one source unless its object is newer than it, every header and this script. */
-function compile(folder, name) {
+/** The command that compiles one source; none when its object is newer than all that it is made of. */
+function compilation(folder, name) {
   const source = join(KERNELS, folder, name);
   const kind = options.tests ? "tests" : "release";
   const object = join(out, `${folder}-${name}-${targets.join("-")}-${kind}.o`);
   const inputs = [statSync(source).mtimeMs, newestHeader()];
   inputs.push(statSync(fileURLToPath(import.meta.url)).mtimeMs);
-  if (existsSync(object) && statSync(object).mtimeMs > Math.max(...inputs)) return object;
+  if (existsSync(object) && statSync(object).mtimeMs > Math.max(...inputs)) return { object };
   // what names the runtime's headers is compiled by nvcc too, which knows where they are
-  if (name.endsWith(".cpp") && folder !== "measure") {
-    run("g++", [...HOST_FLAGS, "-c", source, "-o", object]);
-  } else run("nvcc", [...nvccFlags(), "-c", source, "-o", object]);
-  return object;
+  const byHost = name.endsWith(".cpp") && folder !== "measure";
+  const [command, flags] = byHost ? ["g++", HOST_FLAGS] : ["nvcc", nvccFlags()];
+  return { object, command, args: [...flags, "-c", source, "-o", object] };
+}
+
+/** Compiles sources, as many at once as there are processors; the first failure ends the program. */
+async function compileAll(sources) {
+  const all = sources.map(([folder, name]) => compilation(folder, name));
+  const waiting = all.filter(({ command }) => command !== undefined);
+  const worker = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const { command, args } = next;
+      console.log([command, ...args].join(" "));
+      await new Promise((resolve) => {
+        const child = spawn(command, args, { stdio: "inherit" });
+        child.on("error", (error) => {
+          console.error(`buildKernels: ${command}: ${error.message}`);
+          process.exit(1);
+        });
+        child.on("exit", (status) => (status === 0 ? resolve() : process.exit(status ?? 1)));
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  return all.map(({ object }) => object);
 }
 
 const sourcesIn = (folder) =>
@@ -94,9 +116,9 @@ function buildHostTest() {
   run("g++", [...flags, test, ...sources, "-o", join(out, "hostTest")]);
 }
 
-function buildLibrary() {
-  const objects = ["src", "measure"].flatMap((folder) =>
-    sourcesIn(folder).map((name) => compile(folder, name)),
+async function buildLibrary() {
+  const objects = await compileAll(
+    ["src", "measure"].flatMap((folder) => sourcesIn(folder).map((name) => [folder, name])),
   );
   const library = join(out, "libspinfer.so");
   const flags = ["-shared", "-cudart", "static", "-Xcompiler", "-static-libstdc++,-static-libgcc"];
@@ -106,16 +128,16 @@ function buildLibrary() {
   return objects;
 }
 
-function buildGpuTest(objects) {
-  const own = compile("test", "gpuTest.cu");
-  run("nvcc", ["-cudart", "static", own, ...objects, "-o", join(out, "gpuTest"), "-ldl"]);
+async function buildGpuTest(objects) {
+  const own = await compileAll([["test", "gpuTest.cu"]]);
+  run("nvcc", ["-cudart", "static", ...own, ...objects, "-o", join(out, "gpuTest"), "-ldl"]);
 }
 
 mkdirSync(out, { recursive: true });
 const started = Date.now();
 if (options.host || options.tests) buildHostTest();
 if (!options.host) {
-  const objects = buildLibrary();
-  if (options.tests) buildGpuTest(objects);
+  const objects = await buildLibrary();
+  if (options.tests) await buildGpuTest(objects);
 }
 console.log(`${basename(out)}: ${((Date.now() - started) / 1000).toFixed(1)} s`);

@@ -1,6 +1,8 @@
 /** The CUDA library as users get it: all targets, needs libc alone, loads without a GPU. */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { SpInferError } from "../../src/core/errors.ts";
@@ -58,6 +60,28 @@ describe.skipIf(!hasCompiler)("the CUDA library (needs nvcc)", () => {
     const text = readFileSync(LIBRARY).toString("latin1");
     for (const target of ["sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120"]) {
       expect(text).toContain(target);
+    }
+  });
+
+  it("GP-02 says which CUDA version the driver supports, and which is needed", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "spinfer-driver-"));
+    try {
+      const source = join(folder, "driver.c");
+      writeFileSync(
+        source,
+        "int cuDriverGetVersion(int *v) { *v = 12000; return 0; }\nint cuInit(unsigned f) { return (int)(f * 0); }\n",
+      );
+      output("gcc", "-shared", "-fPIC", "-o", join(folder, "libcuda.so.1"), source);
+      const env = { ...process.env, SPINFER_LIBRARY: LIBRARY, LD_LIBRARY_PATH: folder };
+      const gpu = new GpuProcess({ env });
+      await expect(gpu.ask("describe", null)).rejects.toMatchObject({
+        code: "E_GPU_NONE",
+        exit: 6,
+        message: "the driver supports CUDA 12.0, this build needs 13.0",
+      });
+      await gpu.close();
+    } finally {
+      rmSync(folder, { recursive: true });
     }
   });
 

@@ -24,6 +24,10 @@ beforeAll(() => {
     join(folder, "recipe.yaml"),
     "version: 1\nmodel: model\nprune: { sparsity: 0.6, scope: row }\n",
   );
+  writeFileSync(
+    join(folder, "foreign.yaml"),
+    'stage:\n  pruning_modifiers:\n    MagnitudePruningModifier:\n      final_sparsity: 0.5\n      targets: ["Linear"]\n',
+  );
   expect(cli(["prune", "model", "-o", "sparse", "--threads", "2"], options).status).toBe(0);
   cpSync(join(folder, "sparse"), join(folder, "damaged"), { recursive: true });
   const path = join(folder, "damaged/model.safetensors");
@@ -31,6 +35,10 @@ beforeAll(() => {
   bytes[Math.floor(bytes.length / 2)]! ^= 1;
   writeFileSync(path, bytes);
 });
+
+/** What needs a GPU: its forms are tested over a made-up one (test/pipeline/bench), and in test/gpu. */
+const NEED_A_GPU: ReadonlySet<string> = new Set(["bench kernels"]);
+const CALIBRATE = `calibrate ${DEMO} --calib ${DEMO}/heldout.txt --nsamples 1 --seqlen 32`;
 
 describe("--json", () => {
   const lines: readonly (readonly [string, string, number])[] = [
@@ -48,10 +56,13 @@ describe("--json", () => {
     ["eval", `eval ${DEMO} --max-windows 2 --ctx 64`, 0],
     ["eval", `eval ${DEMO} --max-windows 1 --ctx 64 --base ${DEMO} --gate agreement>=99%`, 0],
     ["eval", `eval ${DEMO} --max-windows 1 --ctx 64 --gate ppl<=1`, 4],
+    ["calibrate", `${CALIBRATE} -o json-statistics.safetensors`, 0],
+    ["tune", "tune model --sparsity 0.6 --plan-only", 0],
     ["run", "run recipe.yaml -o json-run", 0],
     ["run", "run recipe.yaml --dry-run", 0],
     ["recipe init", "recipe init", 0],
     ["recipe init", "recipe init two-four -o json.yaml", 0],
+    ["recipe import", "recipe import foreign.yaml", 0],
     ["recipe validate", "recipe validate recipe.yaml", 0],
     ["recipe show", "recipe show recipe.yaml --sparsity 0.7", 0],
     ["doctor", "doctor", 0],
@@ -63,7 +74,7 @@ describe("--json", () => {
 
   it("is tested for every command", () => {
     expect(new Set(lines.map(([command]) => command))).toEqual(
-      new Set(COMMANDS.map(({ name }) => name)),
+      new Set(COMMANDS.map(({ name }) => name).filter((name) => !NEED_A_GPU.has(name))),
     );
   });
 
@@ -83,6 +94,7 @@ describe("--json", () => {
       ["verify damaged", "E_HASH", 4],
       ["prune model -o sparse", "E_OUTPUT_EXISTS", 10],
       ["run nowhere.yaml", "E_IO", 5],
+      ["bench kernels --shapes 1", "E_OPTION", 2],
     ] as const) {
       const { status, stderr } = cli([...line.split(" "), "--json"], options);
       const record = errorSchema.parse(JSON.parse(stderr.trimEnd().split("\n").at(-1)!));
@@ -125,7 +137,9 @@ describe("--json", () => {
 });
 
 describe("other forms", () => {
-  const tables = COMMANDS.filter(({ table }) => table).map(({ name }) => name);
+  const tables = COMMANDS.filter(({ name, table }) => table && !NEED_A_GPU.has(name)).map(
+    ({ name }) => name,
+  );
   const lines: Readonly<Record<string, string>> = {
     inspect: "inspect sparse --tensors",
     plan: "plan model",
@@ -134,6 +148,8 @@ describe("other forms", () => {
     verify: "verify sparse",
     eval: `eval ${DEMO} --max-windows 1 --ctx 64 --base ${DEMO}`,
     run: "run recipe.yaml --dry-run",
+    calibrate: `${CALIBRATE} -o statistics.safetensors --force`,
+    tune: "tune model --plan-only",
     doctor: "doctor",
   };
 

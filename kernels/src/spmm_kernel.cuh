@@ -8,7 +8,7 @@
 //          strip of 32 rows     | chunk 0 | chunk 1 | chunk 2 | chunk 3 | ...    64 columns each
 //          round robin              w0        w1        w2        w3       w0 ..
 //          contiguous               w0        w0        w0        w1       w1 ..
-//        (each strip turned: it starts at a column of its own and goes on around its end)
+//        (turned, where the launcher says so: a strip starts at a column of its own)
 //
 // Warp   copies run kStages chunks ahead; per chunk two blocks of 16 x 64: bitmap word -> addresses
 //        (scan.cuh) -> A fragments of four mma.m16n8k16 from shared memory. k is permuted so that
@@ -43,6 +43,7 @@ struct SpmmArgs {
   uint32_t token_groups;  // of 8 kTiles tokens
   uint32_t stage_bytes;   // of a place in the ring: the longest chunk, rounded up
   uint32_t round_robin;
+  uint32_t turn;  // 0, or an odd number that scatters the columns where strips start
   uint32_t zero;  // 0; see ScanLane
 };
 
@@ -128,13 +129,13 @@ __device__ __forceinline__ void write_sum(const SpmmArgs& a, uint32_t strip, uin
   }
 }
 
-// Strips start at different columns: blocks that march in step would read the same inputs at the
-// same time, and weights at equal distances.
+// With a.turn, strips start at different columns: multiprocessors that march in step would ask the
+// memory for addresses at equal distances.
 __device__ __forceinline__ ChunkRun run_of(const SpmmArgs& a, uint32_t strip, uint32_t worker,
                                            uint32_t workers) {
   const uint32_t chunks = a.chunks_per_strip;
   ChunkRun run;
-  run.turn = __umulhi(strip * 0x9E3779B9u, chunks);
+  run.turn = __umulhi(strip * a.turn, chunks);
   run.chunks = chunks;
   if (a.round_robin) {
     run.first = min(worker, chunks - 1);

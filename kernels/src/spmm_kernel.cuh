@@ -159,7 +159,8 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
   constexpr bool kCopiesInputs = kCopies == kBulkInputs;
   // A copy into the place just decoded starts when the next chunk has come, not before: two chunks
   // a warp under way are more than the memory's latency asks for, and it serves them less evenly.
-  constexpr bool kRefillsLate = kCopies != kAsyncCopies;
+  // (Not where inputs are copied too: there the decode is the limit, and waiting costs 4 %.)
+  constexpr bool kRefillsLate = kCopies == kBulkCopies;
   static_assert(kStages >= 2, "the last chunk's copy starts when the one before it has come");
   const uint32_t warp = __shfl_sync(~0u, threadIdx.x / kLanes, 0);
   uint32_t lane = threadIdx.x % kLanes;

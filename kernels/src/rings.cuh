@@ -2,8 +2,8 @@
 //
 // Both rings have the same steps: the constructor starts the first kStages copies, wait() gives the
 // address of the oldest chunk once it is there, advance() leaves it, refill(i) hands the place left
-// last on to a later chunk, i being the number of the one that lay there. The warp must be converged
-// before each step, and done with the chunk before refill().
+// last on to a later chunk, i being the number of the one that lay there. The warp must be
+// converged before each step, and done with the chunk before refill().
 #pragma once
 
 #include "layout.h"

@@ -22,22 +22,19 @@ constexpr uint32_t kRest = ~0u;
 
 // All blocks in one wave where that can be: a second, short wave idles most SMs. With fewer strips
 // than SMs, the blocks of a cluster share one.
-constexpr Row kFew[] = {{2, {8, 16, 2, 1, 2, 1, 1}},   {4, {8, 16, 2, 1, 1, 1, 1}},
-                        {5, {8, 5, 2, 3, 2, 1, 1}},    {8, {8, 8, 2, 2, 1, 1, 1}},
-                        {12, {8, 5, 2, 3, 1, 1, 1}},   {16, {8, 4, 2, 4, 1, 1, 1}},
-                        {kRest, {8, 5, 2, 4, 1, 1, 1}}};
-constexpr Row kSome[] = {{2, {16, 16, 2, 1, 2, 1, 2}},   {4, {16, 16, 2, 1, 1, 1, 1}},
-                         {5, {16, 5, 2, 3, 2, 1, 1}},    {8, {16, 8, 2, 2, 1, 1, 1}},
-                         {12, {16, 5, 2, 3, 1, 1, 1}},   {16, {16, 4, 2, 4, 1, 1, 1}},
-                         {kRest, {16, 4, 2, 4, 1, 1, 2}}};
+constexpr Row kFew[] = {{1, {8, 8, 2, 2, 4, 1, 1}},    {2, {8, 16, 2, 1, 2, 1, 1}},
+                        {4, {8, 16, 2, 1, 1, 1, 1}},   {5, {8, 5, 2, 3, 2, 1, 1}},
+                        {8, {8, 8, 2, 2, 1, 1, 1}},    {12, {8, 5, 2, 3, 1, 1, 1}},
+                        {kRest, {8, 4, 2, 4, 1, 1, 1}}};
+constexpr Row kSome[] = {{1, {16, 8, 2, 2, 4, 1, 1}},   {2, {16, 16, 2, 1, 2, 1, 2}},
+                         {4, {16, 16, 2, 1, 1, 1, 1}},  {5, {16, 5, 2, 3, 2, 1, 1}},
+                         {8, {16, 8, 2, 2, 1, 1, 1}},   {12, {16, 5, 2, 3, 1, 1, 1}},
+                         {kRest, {16, 4, 2, 4, 1, 1, 1}}};
 constexpr Row kMany[] = {{2, {32, 12, 2, 1, 2, 0, 2}},
                          {4, {32, 12, 2, 1, 1, 0, 2}},
                          {8, {32, 6, 2, 2, 1, 1, 2}},
                          {12, {32, 4, 2, 3, 1, 1, 2}},
                          {kRest, {32, 4, 2, 4, 1, 1, 2}}};
-// Without overlap, for at most a quarter as many strips as SMs: a smaller grid starts sooner.
-constexpr spinfer_geometry kFewAlone = {8, 8, 2, 2, 2, 1, 1};
-constexpr spinfer_geometry kSomeAlone = {16, 8, 2, 2, 2, 1, 1};
 
 }  // namespace
 
@@ -47,7 +44,6 @@ spinfer_geometry choose_geometry(const Problem& problem, uint32_t sms, bool bulk
   if (!bulk_copies) return {static_cast<int32_t>(tokens), 8, 2, 1, 1, 1, kAsyncCopies};
   const uint64_t groups = (problem.n + tokens - 1) / tokens;
   const uint64_t strips = grid_of(problem.rows, problem.cols).strips * groups;
-  if (4 * strips <= sms && some && !problem.overlap) return few ? kFewAlone : kSomeAlone;
   const Row* row = few ? kFew : some ? kSome : kMany;
   while (row->quarters != kRest && 4 * strips > static_cast<uint64_t>(row->quarters) * sms) ++row;
   return row->geometry;

@@ -1,9 +1,9 @@
 // A warp's ring of chunks in shared memory: filled by copies that run ahead of the decoder.
 //
-// Both rings have the same three steps: the constructor starts the first kStages copies, wait()
-// gives the address of the oldest chunk once it is there, refill(i) hands that place on to a later
-// chunk, i being the number of the one just done. The warp must be converged before each step, and
-// done with the chunk before refill().
+// Both rings have the same steps: the constructor starts the first kStages copies, wait() gives the
+// address of the oldest chunk once it is there, advance() leaves it, refill(i) hands the place left
+// last on to a later chunk, i being the number of the one that lay there. The warp must be
+// converged before each step, and done with the chunk before refill().
 #pragma once
 
 #include "layout.h"
@@ -11,10 +11,18 @@
 
 namespace spinfer {
 
-// The chunks a warp takes of its strip: first, first + step, ... `count` of them.
+// The chunks a warp takes of its strip: first, first + step, ... `count` of them, all moved `turn`
+// chunks to the right, around the end of the strip's `chunks`.
 struct ChunkRun {
   uint32_t first, step;
   int count;
+  uint32_t turn = 0, chunks = ~0u;
+
+  // Where in the strip the chunk of that index lies.
+  __device__ __forceinline__ uint32_t column(uint32_t index) const {
+    const uint32_t chunk = first + index * step + turn;
+    return chunk < chunks ? chunk : chunk - chunks;
+  }
 };
 
 // Offsets of the next 32 chunks of a run, one a lane: a copy needs no load of its own.
@@ -25,16 +33,20 @@ class OffsetWindow {
       : offsets_(strip_offsets), run_(run), lane_(lane) {
     load(0);
   }
+  // Waits for the loads; before the first use of what they bring.
+  __device__ __forceinline__ void settle() { bytes_ = (bytes_ - start_) * kAlign; }
 
   __device__ __forceinline__ void load(int index) {
     if (index + static_cast<int>(lane_) >= run_.count) return;
-    const uint32_t chunk = run_.first + (index + lane_) * run_.step;
-    start_ = offsets_[chunk];
-    bytes_ = (offsets_[chunk + 1] - start_) * kAlign;
+    const uint32_t chunk = run_.column(index + lane_);
+    start_ = ptx::load_global(offsets_ + chunk);
+    bytes_ = ptx::load_global(offsets_ + chunk + 1);
   }
   // The window moves on when `index` enters a new group of 32; indices must rise one by one.
   __device__ __forceinline__ void reach(int index) {
-    if (index % 32 == 0) load(index);
+    if (index % 32 != 0) return;
+    load(index);
+    settle();
   }
   __device__ __forceinline__ uint64_t byte_offset(int index) const {
     return static_cast<uint64_t>(__shfl_sync(~0u, start_, index & 31)) * kAlign;
@@ -78,6 +90,7 @@ class BulkRing {
       ptx::barrier_init_fence();
     }
     __syncwarp();
+    window_.settle();
 #pragma unroll
     for (int i = 0; i < kStages; ++i) {
       if (i < run_.count) fill_weights(i, stages_ + i * stage_bytes_, barriers_ + 8 * i);
@@ -114,9 +127,14 @@ class BulkRing {
     const int next = index + kStages;
     if (next < run_.count) {
       window_.reach(next);
-      fill_weights(next, place_, barrier_);
-      if (kTokens > 0 && lane_ == 0) fill_inputs(next, input_place_, barrier_);
+      fill_weights(next, done_place_, done_barrier_);
+      if (kTokens > 0 && lane_ == 0) fill_inputs(next, done_input_place_, done_barrier_);
     }
+  }
+  __device__ __forceinline__ void advance() {
+    done_place_ = place_;
+    done_input_place_ = input_place_;
+    done_barrier_ = barrier_;
     ++stage_;
     place_ += stage_bytes_;
     input_place_ += kInputBytes;
@@ -140,7 +158,7 @@ class BulkRing {
     }
   }
   __device__ __forceinline__ void fill_inputs(int index, uint32_t place, uint32_t barrier) {
-    ptx::copy_tensor(place, tensor_map_, (run_.first + index * run_.step) * kChunkCols,
+    ptx::copy_tensor(place, tensor_map_, run_.column(index) * kChunkCols,
                      first_token_, barrier);
   }
 
@@ -148,7 +166,7 @@ class BulkRing {
   OffsetWindow window_;
   ChunkRun run_;
   uint32_t stage_bytes_, lane_;
-  uint32_t stages_, barriers_, place_, barrier_;
+  uint32_t stages_, barriers_, place_, barrier_, done_place_, done_barrier_, done_input_place_;
   const void* tensor_map_ = nullptr;
   uint32_t first_token_ = 0, inputs_ = 0, input_place_ = 0;
   int stage_ = 0;
@@ -169,6 +187,7 @@ class AsyncRing {
         lane_(lane),
         stages_(stages),
         place_(stages) {
+    window_.settle();
 #pragma unroll
     for (int i = 0; i < kStages; ++i) fill(i, stages_ + i * stage_bytes_);
   }
@@ -181,7 +200,10 @@ class AsyncRing {
   __device__ __forceinline__ void refill(int index) {
     const int next = index + kStages;
     if (next < count_) window_.reach(next);
-    fill(next, place_);
+    fill(next, done_place_);
+  }
+  __device__ __forceinline__ void advance() {
+    done_place_ = place_;
     place_ += stage_bytes_;
     if (++stage_ == kStages) {
       stage_ = 0;
@@ -205,7 +227,7 @@ class AsyncRing {
   OffsetWindow window_;
   int count_;
   uint32_t stage_bytes_, lane_;
-  uint32_t stages_, place_;
+  uint32_t stages_, place_, done_place_;
   int stage_ = 0;
 };
 

@@ -8,6 +8,7 @@
 //          strip of 32 rows     | chunk 0 | chunk 1 | chunk 2 | chunk 3 | ...    64 columns each
 //          round robin              w0        w1        w2        w3       w0 ..
 //          contiguous               w0        w0        w0        w1       w1 ..
+//        (turned, where the launcher says so: a strip starts at a column of its own)
 //
 // Warp   copies run kStages chunks ahead; per chunk two blocks of 16 x 64: bitmap word -> addresses
 //        (scan.cuh) -> A fragments of four mma.m16n8k16 from shared memory. k is permuted so that
@@ -42,6 +43,7 @@ struct SpmmArgs {
   uint32_t token_groups;  // of 8 kTiles tokens
   uint32_t stage_bytes;   // of a place in the ring: the longest chunk, rounded up
   uint32_t round_robin;
+  uint32_t turn;  // 0, or an odd number that scatters the columns where strips start
   uint32_t zero;  // 0; see ScanLane
 };
 
@@ -127,9 +129,14 @@ __device__ __forceinline__ void write_sum(const SpmmArgs& a, uint32_t strip, uin
   }
 }
 
-__device__ __forceinline__ ChunkRun run_of(const SpmmArgs& a, uint32_t worker, uint32_t workers) {
+// With a.turn, strips start at different columns: multiprocessors that march in step would ask the
+// memory for addresses at equal distances.
+__device__ __forceinline__ ChunkRun run_of(const SpmmArgs& a, uint32_t strip, uint32_t worker,
+                                           uint32_t workers) {
   const uint32_t chunks = a.chunks_per_strip;
   ChunkRun run;
+  run.turn = __umulhi(strip * a.turn, chunks);
+  run.chunks = chunks;
   if (a.round_robin) {
     run.first = min(worker, chunks - 1);
     run.step = workers;
@@ -150,6 +157,11 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
   constexpr uint32_t kInputsAt = kBarrierBytes + gather_bytes(kTiles, kCluster);
   constexpr uint32_t kRingAt = ring_at(kTiles, kWarps, kStages, kCluster, kCopies);
   constexpr bool kCopiesInputs = kCopies == kBulkInputs;
+  // A copy into the place just decoded starts when the next chunk has come, not before: two chunks
+  // a warp under way are more than the memory's latency asks for, and it serves them less evenly.
+  // (Not where inputs are copied too: there the decode is the limit, and waiting costs 4 %.)
+  constexpr bool kRefillsLate = kCopies == kBulkCopies;
+  static_assert(kStages >= 2, "the last chunk's copy starts when the one before it has come");
   const uint32_t warp = __shfl_sync(~0u, threadIdx.x / kLanes, 0);
   uint32_t lane = threadIdx.x % kLanes;
   const uint32_t g = lane >> 2, t = lane & 3;
@@ -159,7 +171,7 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
   const uint32_t first_token = (job - strip * a.token_groups) * (8 * kTiles);
   const uint32_t base = ptx::shared_address(shared);
 
-  const ChunkRun run = run_of(a, rank * kWarps + warp, kWarps * kCluster);
+  const ChunkRun run = run_of(a, strip, rank * kWarps + warp, kWarps * kCluster);
   Ring ring(a.payload, a.offsets + static_cast<size_t>(strip) * a.chunks_per_strip, run,
             base + kRingAt + warp * kStages * a.stage_bytes, base + warp * kStages * 8,
             a.stage_bytes, lane);
@@ -175,16 +187,16 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
 
   // Read from global memory a lane follows its 32 bytes of each tile from chunk to chunk; copied,
   // they are two pieces of a swizzled row.
+  uint32_t column = run.column(0);
   const uint16_t* x[kTiles];
   if constexpr (!kCopiesInputs) {
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
       const uint32_t token = min(first_token + 8 * tile + g, a.n - 1);
-      x[tile] = a.x + token * a.x_stride + 16 * t + static_cast<size_t>(run.first) * kChunkCols;
+      x[tile] = a.x + token * a.x_stride + 16 * t + static_cast<size_t>(column) * kChunkCols;
       asm volatile("" : "+l"(x[tile]));
     }
   }
-  const uint32_t x_step = run.step * kChunkCols;
   uint32_t piece = g * 128 + ((2 * t) ^ g) * 16;
   asm volatile("" : "+r"(piece));
   const ScanLane k(lane, a.zero);
@@ -211,8 +223,11 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
   }
   for (int i = 0; i < run.count; ++i) {
     if (!kCopiesInputs && i + 1 < run.count) {
+      int32_t step = static_cast<int32_t>(run.step);
+      if (column + run.step >= run.chunks) step -= static_cast<int32_t>(run.chunks);
+      column += step;
 #pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) x[tile] += x_step;
+      for (int tile = 0; tile < kTiles; ++tile) x[tile] += step * static_cast<int32_t>(kChunkCols);
     }
     const uint32_t chunk = ring.wait();
     if constexpr (kCopiesInputs) {
@@ -225,13 +240,15 @@ __device__ __forceinline__ void spmm_strip(const SpmmArgs& a, const void* input_
     const uint32_t word0 = ptx::load_shared(chunk + 4 * lane);
     const uint32_t word1 = ptx::load_shared(chunk + 4 * lane + kBlockBitmapBytes);
     const uint32_t values = chunk + kChunkBitmapBytes;
+    if (kRefillsLate && i > 0) ring.refill(i - 1);
     const uint32_t bytes0 = 2 * count_values(word0);
     multiply_block<kIsBf16, kTiles>(sums[0], word0, values, k, inputs);
     __syncwarp();
     multiply_block<kIsBf16, kTiles>(sums[1], word1, values + bytes0, k, inputs);
     if constexpr (!kCopiesInputs) load_inputs();  // of the next chunk, right after their last use
     __syncwarp();
-    ring.refill(i);
+    ring.advance();
+    if constexpr (!kRefillsLate) ring.refill(i);
   }
 
   float* parts = reinterpret_cast<float*>(shared + kRingAt);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What of integrations needs a GPU, on a machine that has Python, torch and transformers but neither
 # Node nor network:
-#   onGpuMachine.sh [tests] [example] [short] [model:NAME] [folder:PATH]
+#   onGpuMachine.sh [tests] [example] [short] [model:NAME] [stock:NAME] [folder:PATH]
 #
 # Needs kernels/build/libspinfer.so and dist, or the archive of scripts/packForGpu.mjs in .gpu, which
 # has them and Node. Wheels in .whl (pytest, transformers, …) are used when they are there. Logs and
@@ -11,6 +11,7 @@
 #   example     integrations/c/example.c with the GPU's product
 #   short       spinfer-bench-hf on a model of the 7B shape cut to 4 layers
 #   model:NAME  spinfer-bench-hf on llama-2-7b, llama-3-8b, llama-2-13b, at 50, 60 and 70 %
+#   stock:NAME  the same at 60 % by transformers' own modules and cache
 #   folder:PATH spinfer-bench-hf on a tile-bitmap folder (SPINFER_TEXT: a text for its perplexity)
 set -u
 root=$(cd "$(dirname "$0")/../../.." && pwd)
@@ -82,9 +83,13 @@ for what in "${@:-tests}"; do
       ;;
     example) step example 60 bash -c example ;;
     short)
-      bench hf-short 200 --model llama-2-7b --layers 4 --sparsity 0.6 --batch 1,16 --tokens 32 --rounds 3
+      bench hf-short 200 --model llama-2-7b --layers 4 --sparsity 0.6 --batch 1,16 --tokens 32 \
+        --rounds 3 --engine fused,transformers --crossover --kernels
       ;;
-    model:*) bench "hf-${what#model:}" 280 --model "${what#model:}" --sparsity 0.5,0.6,0.7 ;;
+    model:*) bench "hf-${what#model:}" 400 --crossover --model "${what#model:}" --sparsity 0.5,0.6,0.7 ;;
+    stock:*)
+      bench "hf-stock-${what#stock:}" 280 --engine transformers --model "${what#stock:}" --sparsity 0.6
+      ;;
     folder:*)
       bench "hf-$(basename "${what#folder:}")" 200 --folder "${what#folder:}" \
         ${SPINFER_TEXT:+--text "$SPINFER_TEXT"}

@@ -53,13 +53,13 @@ def parser() -> argparse.ArgumentParser:
     add("--layers", type=int, help="leave out all but the first of the model's layers")
     add("--batch", type=numbers(int), default=(1, 8, 16), help="sequences at a time")
     add("--engine", type=numbers(str), default=ENGINES[:1], help=" or ".join(ENGINES))
-    add("--prompt", type=int, default=192, help="tokens in the cache before the first step")
+    add("--prompt", type=int, default=128, help="tokens in the cache before the first step")
     add("--tokens", type=int, default=64, help="steps of a round")
     add("--rounds", type=int, default=5, help="rounds that count, a side")
     add("--prefill", type=int, default=2048, help="tokens of a prompt to time; 0: none")
     add("--energy", type=float, default=1.5, help="seconds of measuring energy; 0: none")
     add("--glue", choices=("compiled", "plain"), default="compiled", help="between linear layers")
-    add("--kernels", action="store_true", help="profile the steps by kernel")
+    add("--kernels", action="store_true", help="profile steps by kernel; slows what follows")
     add("--crossover", action="store_true", help="time packed layers with 32 to 256 tokens")
     add("--device", default="cuda")
     add("--json", type=Path, help="write the report here")
@@ -123,6 +123,7 @@ def run(options: argparse.Namespace, command: str) -> dict[str, Any]:
         "gpu": gpu,
         "versions": _versions(),
         "settings": as_settings(settings),
+        "captured": device.type == "cuda",
         "readBandwidth": bandwidth,
         "noEnergyBecause": energy.why_not,
         "models": models,

@@ -25,13 +25,14 @@ def _head(report: Json) -> list[str]:
     facts = [f"{gpu['name']}, driver {gpu['driver']}, {gpu['powerLimitW']} W"]
     facts += [f"{name} {version}" for name, version in versions.items()]
     bandwidth = report["readBandwidth"]
+    how = "captured as CUDA graphs" if report["captured"] else "called from Python"
     return [
         f"`{report['command']}`, {report['created']}.",
         ", ".join(facts) + ".",
         "",
         f"Cache of {settings['cache']} tokens, {settings['prompt']} of them a prompt; "
         f"{settings['rounds']} rounds of {settings['tokens']} steps a side, in turns; both sides "
-        f"captured as CUDA graphs, {settings['glue']} glue; the sparse side with launch overlap. "
+        f"{how}, {settings['glue']} glue; the sparse side with launch overlap. "
         f"Reading memory reached {bandwidth['gbPerSecond']:.0f} GB/s ({bandwidth['by']}).",
     ]
 

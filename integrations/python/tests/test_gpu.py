@@ -13,7 +13,7 @@ from torch.nn import functional
 
 import spinfer
 from spinfer import SpInferError, native
-from spinfer.torch import SpinferLinear, spmm
+from spinfer.torch import SpinferLinear, operator, spmm
 
 DTYPES = {torch.float16: "F16", torch.bfloat16: "BF16"}
 
@@ -60,6 +60,41 @@ def test_is_the_dense_product(rows: int, cols: int, tokens: int, dtype: torch.dt
         y = layer(x)
         assert_product(y, x, weight)
         assert torch.equal(y, layer(x))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "cols"), [(1024, 1024), (70, 130), (33, 301)])
+def test_prompts_are_multiplied_decoded(rows: int, cols: int, dtype: torch.dtype) -> None:
+    weight = weight_of(rows, cols, dtype)
+    layer = SpinferLinear.from_dense(weight)
+    for tokens in (operator.DIRECT_TOKENS, operator.DIRECT_TOKENS + 1, 500):
+        x = inputs(tokens, cols, dtype)
+        assert_product(layer(x), x, weight)
+    # the matrix that torch multiplied with is exactly the one that was packed
+    x = inputs(500, cols, dtype)
+    assert torch.equal(layer(x), functional.linear(x, weight))
+    turned = inputs(cols, 200, dtype).t()
+    assert_product(layer(turned), turned, weight)
+    parts = inputs(500, cols, dtype).view(2, 250, cols)
+    assert layer(parts).shape == (2, 250, rows)
+
+
+def test_a_prompt_is_captured_in_a_cuda_graph() -> None:
+    weight = weight_of(1024, 1030, torch.float16)
+    layer = SpinferLinear.from_dense(weight)
+    x = inputs(300, 1030, torch.float16)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        layer(x)
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        y = layer(layer(x)[:, : 1030 - 6].repeat(1, 2)[:, :1030])
+    x.copy_(inputs(300, 1030, torch.float16))
+    graph.replay()
+    first = functional.linear(x, weight)
+    second = functional.linear(first[:, : 1030 - 6].repeat(1, 2)[:, :1030], weight)
+    torch.testing.assert_close(y, second, rtol=1e-2, atol=1.0)
 
 
 def test_takes_inputs_at_odd_addresses_and_strides() -> None:
@@ -135,7 +170,8 @@ def test_refuses_what_does_not_fit() -> None:
 def test_moves_between_devices() -> None:
     layer = SpinferLinear.from_dense(weight_of(70, 130, torch.float16))
     x = inputs(3, 130, torch.float16)
-    torch.testing.assert_close(layer(x).cpu(), layer.cpu()(x.cpu()), rtol=2e-3, atol=2e-3)
+    on_gpu = layer(x).cpu()
+    torch.testing.assert_close(on_gpu, layer.cpu()(x.cpu()), rtol=4e-3, atol=1e-2)
 
 
 def test_transformers_generates_on_the_gpu(tmp_path: Path) -> None:

@@ -68,6 +68,29 @@ class MatrixStruct(ctypes.Structure):
     )
 
 
+class GpuStruct(ctypes.Structure):
+    """`spinfer_gpu` of kernels/include/spinfer_measure.h"""
+
+    _fields_ = (
+        ("name", ctypes.c_char * 96),
+        ("uuid", ctypes.c_char * 48),
+        ("driver", ctypes.c_char * 32),
+        ("memory_bytes", ctypes.c_uint64),
+        ("free_memory_bytes", ctypes.c_uint64),
+        ("l2_bytes", ctypes.c_uint64),
+        ("major", ctypes.c_int32),
+        ("minor", ctypes.c_int32),
+        ("sms", ctypes.c_int32),
+        ("sm_clock_mhz", ctypes.c_int32),
+        ("sm_clock_max_mhz", ctypes.c_int32),
+        ("memory_clock_mhz", ctypes.c_int32),
+        ("power_limit_w", ctypes.c_int32),
+        ("temperature_c", ctypes.c_int32),
+        ("runtime_version", ctypes.c_int32),
+        ("driver_version", ctypes.c_int32),
+    )
+
+
 _POINTER = ctypes.c_void_p
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "spinfer_check_device": (),
@@ -96,6 +119,23 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
         ctypes.c_uint32,
         _POINTER,
     ),
+    "spinfer_decode": (ctypes.POINTER(MatrixStruct), _POINTER, _POINTER),
+    "spinfer_encode_offsets": (
+        _POINTER,
+        ctypes.c_uint32,
+        ctypes.c_uint32,
+        _POINTER,
+        _POINTER,
+    ),
+    "spinfer_encode_payload": (
+        _POINTER,
+        ctypes.c_uint32,
+        ctypes.c_uint32,
+        _POINTER,
+        _POINTER,
+        _POINTER,
+    ),
+    "spinfer_describe_gpu": (ctypes.POINTER(GpuStruct),),
 }
 
 
@@ -191,7 +231,7 @@ def library() -> Library:
 
 
 def load(path: Path) -> Library:
-    """Loads the library at `path`. Raises E_GPU_LIBRARY when it is another file or of another ABI."""
+    """Loads the library at `path`. Raises E_GPU_LIBRARY for another file or another ABI."""
     origin = Origin(str(path))
     try:
         loaded = ctypes.CDLL(str(path))

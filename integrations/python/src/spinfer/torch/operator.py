@@ -1,8 +1,10 @@
 """`torch.ops.spinfer.spmm`: y = x Wᵀ with W packed.
 
 On a GPU it is one launch of libspinfer.so on the current stream, with its workspace from torch's
-allocator, so that it can be captured in a CUDA graph; sums are fp32. On a CPU the matrix is decoded
-a few strips at a time and multiplied by torch: never more than `BLOCK_WEIGHTS` of it are dense.
+allocator, so that it can be captured in a CUDA graph; sums are fp32. More than `DIRECT_TOKENS` rows
+of x (a prompt) are multiplied by torch with the matrix decoded into a temporary. On a CPU it is
+decoded a few strips at a time and multiplied by torch: never more than `BLOCK_WEIGHTS` of it are
+dense.
 
 Trust: on a GPU the bytes must be those that the host check accepted (`SpinferLinear` sees to that).
 The CPU side checks header, offsets and bitmaps again on every call.
@@ -25,6 +27,14 @@ from ..matrix import decode_strips, read_meta
 
 BLOCK_WEIGHTS = 1 << 22
 """Weights that the CPU side holds dense at a time."""
+
+DIRECT_TOKENS = 128
+"""Rows of x that a GPU multiplies without decoding the matrix first.
+
+The kernel takes 32 rows at a time and reads the weights again for each group, decoding writes and
+reads a dense matrix once. By their bytes that is equal at 128 rows; `spinfer-bench-hf` measures it
+(`crossover`).
+"""
 
 CONTAINER_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16}
 _CODES = {torch.float16: native.VALUE_DTYPES["F16"], torch.bfloat16: native.VALUE_DTYPES["BF16"]}
@@ -55,7 +65,8 @@ def spmm(
     too. With `overlap` the GPU fetches weights while the kernel before still runs, which must not
     be one that writes them. No gradients.
 
-    Raises E_DTYPE_UNSUPPORTED, E_SHAPE_UNSUPPORTED, E_GPU_UNSUPPORTED, E_GPU_LIBRARY and, on a CPU, E_TB_….
+    Raises E_DTYPE_UNSUPPORTED, E_SHAPE_UNSUPPORTED, E_GPU_UNSUPPORTED, E_GPU_LIBRARY and, on a CPU,
+    E_TB_….
     """
     result: torch.Tensor = torch.ops.spinfer.spmm(
         x, weight, weight_meta, rows, cols, max_chunk_bytes, dtype, overlap
@@ -146,14 +157,13 @@ def _on_gpu(
     overlap: bool = False,
 ) -> torch.Tensor:
     _check(x, weight, weight_meta, cols, dtype)
-    y = x.new_empty((*x.shape[:-1], rows))
+    shape = (*x.shape[:-1], rows)
     tokens = math.prod(x.shape[:-1])
     if tokens == 0:
-        return y
+        return x.new_empty(shape)
     if weight.data_ptr() % 16 != 0 or not (weight.is_contiguous() and weight_meta.is_contiguous()):
         message = "spinfer.spmm: the packed weight is not contiguous at a multiple of 16 bytes"
         raise SpInferError("E_TB_ALIGN", message, hint="Pass the tensors whole, or clone() them")
-    flat = x.contiguous()
     matrix = native.MatrixStruct(
         payload=weight.data_ptr(),
         offsets=weight_meta.data_ptr() + HEADER_BYTES,
@@ -164,8 +174,19 @@ def _on_gpu(
         value_order=1,
     )
     with torch.cuda.device(x.device):
-        _launch(matrix, flat, y, tokens, native.OVERLAP if overlap else 0)
+        if tokens > DIRECT_TOKENS:
+            return functional.linear(x.contiguous(), _decode(matrix, x))
+        y = x.new_empty(shape)
+        _launch(matrix, x.contiguous(), y, tokens, native.OVERLAP if overlap else 0)
     return y
+
+
+def _decode(matrix: native.MatrixStruct, like: torch.Tensor) -> torch.Tensor:
+    """The matrix with its zeros, in memory that torch reuses once the current stream is past it."""
+    dense = like.new_empty((matrix.rows, matrix.cols))
+    stream = torch.cuda.current_stream(like.device).cuda_stream
+    native.library().call("spinfer_decode", ctypes.byref(matrix), dense.data_ptr(), stream)
+    return dense
 
 
 def _launch(

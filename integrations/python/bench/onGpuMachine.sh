@@ -5,7 +5,7 @@
 #
 # Needs kernels/build/libspinfer.so and dist, or the archive of scripts/packForGpu.mjs in .gpu, which
 # has them and Node. Wheels in .whl (pytest, transformers, …) are used when they are there. Logs and
-# tables go to $OUT (default: kernels/build/results).
+# tables go to $OUT (default: kernels/build/results). GLUE=plain leaves torch.compile out.
 #
 #   tests       integrations/python/tests/test_gpu.py
 #   example     integrations/c/example.c with the GPU's product
@@ -83,6 +83,7 @@ bench() {
   local name=$1 limit=$2
   shift 2
   LINES_SHOWN=60 step "$name" "$limit" python3 -m spinfer.benchmark "$@" \
+    --glue "${GLUE:-compiled}" \
     --json "$out/$name.json" --markdown "$out/$name.md"
 }
 

@@ -43,6 +43,7 @@ def numbers(of: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="spinfer-bench-hf",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="Decodes with whole models on a GPU, dense against packed, in one process.",
     )
     add = made.add_argument

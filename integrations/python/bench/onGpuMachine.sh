@@ -72,7 +72,7 @@ smollm2() {
   [ -d whole ] || node "$main" convert model.gguf -o whole --to dense || return
   [ -d sparse ] ||
     node "$main" prune whole -o sparse --sparsity 0.5 --method wanda --calib calibration.txt \
-      --nsamples 16 --seqlen 512 || return
+      --nsamples 8 --seqlen 256 || return
   [ -d dense ] || node "$main" convert sparse -o dense --to dense
 }
 export root smollm2

@@ -95,7 +95,7 @@ PYTHON
 for what in "${@:-tests}"; do
   case $what in
     tests)
-      LINES_SHOWN=60 step pytest 240 python3 -m pytest -p no:cacheprovider -rs --durations=5 \
+      LINES_SHOWN=60 step pytest 330 python3 -m pytest -p no:cacheprovider -rs --durations=5 \
         "$root/integrations/python/tests/test_gpu.py"
       ;;
     example) step example 60 bash -c example ;;

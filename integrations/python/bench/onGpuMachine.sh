@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # What of integrations needs a GPU, on a machine that has Python, torch and transformers but neither
 # Node nor network:
-#   onGpuMachine.sh [tests] [example] [short] [model:NAME] [stock:NAME] [folder:PATH]
+#   onGpuMachine.sh [tests] [example] [short] [model:NAME] [stock:NAME] [smollm2]
 #
 # Needs kernels/build/libspinfer.so and dist, or the archive of scripts/packForGpu.mjs in .gpu, which
 # has them and Node. Wheels in .whl (pytest, transformers, …) are used when they are there. Logs and
-# tables go to $OUT (default: kernels/build/results).
+# tables go to $OUT (default: kernels/build/results). GLUE=plain leaves torch.compile out.
 #
 #   tests       integrations/python/tests/test_gpu.py
 #   example     integrations/c/example.c with the GPU's product
 #   short       spinfer-bench-hf on a model of the 7B shape cut to 4 layers
 #   model:NAME  spinfer-bench-hf on llama-2-7b, llama-3-8b, llama-2-13b, at 50, 60 and 70 %
 #   stock:NAME  the same at 60 % by transformers' own modules and cache
-#   folder:PATH spinfer-bench-hf on a tile-bitmap folder (SPINFER_TEXT: a text for its perplexity)
+#   smollm2     SmolLM2-135M pruned by Wanda to 50 %, with its perplexity and how long it loads, from
+#               .gpu/smollm2: text.txt, and model.gguf in parts (split -b 48M model.gguf part-)
 set -u
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 out=${OUT:-$root/kernels/build/results}
@@ -41,6 +42,7 @@ step() {
   [ $status -eq 0 ] || failed=1
   echo "== $name: status $status, $((SECONDS - started)) s"
   tail -n "${LINES_SHOWN:-15}" "$out/$name.log"
+  return $status
 }
 
 # A tile-bitmap folder of the demo model, made once.
@@ -59,14 +61,29 @@ example() {
       -Wl,-rpath,"$root/kernels/build" -Wl,-rpath,"$cuda/lib64" &&
     "$built" "$root/kernels/build/demo-sparse"
 }
-export root
-export -f demo example
+smollm2=$root/kernels/build/smollm2
+smollm2() {
+  local carried=$root/.gpu/smollm2 main=$root/dist/src/cli/main.js
+  mkdir -p "$smollm2" && cd "$smollm2" || return 2
+  cat "$carried"/part-* >model.gguf
+  # calibrated on the first part of the text, judged on the rest
+  head -c 200000 "$carried/text.txt" >calibration.txt
+  tail -c +200001 "$carried/text.txt" >test.txt
+  [ -d whole ] || node "$main" convert model.gguf -o whole --to dense || return
+  [ -d sparse ] ||
+    node "$main" prune whole -o sparse --sparsity 0.5 --method wanda --calib calibration.txt \
+      --nsamples 8 --seqlen 256 || return
+  [ -d dense ] || node "$main" convert sparse -o dense --to dense
+}
+export root smollm2
+export -f demo example smollm2
 
 # bench NAME SECONDS OPTION...: tables in $out/NAME.md and $out/NAME.json
 bench() {
   local name=$1 limit=$2
   shift 2
   LINES_SHOWN=60 step "$name" "$limit" python3 -m spinfer.benchmark "$@" \
+    --glue "${GLUE:-compiled}" \
     --json "$out/$name.json" --markdown "$out/$name.md"
 }
 
@@ -78,7 +95,7 @@ PYTHON
 for what in "${@:-tests}"; do
   case $what in
     tests)
-      LINES_SHOWN=60 step pytest 240 python3 -m pytest -p no:cacheprovider -rs --durations=5 \
+      LINES_SHOWN=60 step pytest 330 python3 -m pytest -p no:cacheprovider -rs --durations=5 \
         "$root/integrations/python/tests/test_gpu.py"
       ;;
     example) step example 60 bash -c example ;;
@@ -90,9 +107,10 @@ for what in "${@:-tests}"; do
     stock:*)
       bench "hf-stock-${what#stock:}" 280 --engine transformers --model "${what#stock:}" --sparsity 0.6
       ;;
-    folder:*)
-      bench "hf-$(basename "${what#folder:}")" 200 --folder "${what#folder:}" \
-        ${SPINFER_TEXT:+--text "$SPINFER_TEXT"}
+    smollm2)
+      step smollm2-prune 200 bash -c smollm2 &&
+        bench hf-smollm2 200 --folder "$smollm2/sparse" --dense-folder "$smollm2/dense" \
+          --text "$smollm2/test.txt" --engine fused,transformers
       ;;
     *) echo "onGpuMachine.sh: no step $what" && failed=1 ;;
   esac

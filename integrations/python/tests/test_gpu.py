@@ -13,6 +13,18 @@ from torch.nn import functional
 
 import spinfer
 from spinfer import SpInferError, native
+from spinfer.benchmark.decoder import Decoder
+from spinfer.benchmark.glue import compiled
+from spinfer.benchmark.measure import capture
+from spinfer.benchmark.shapes import Shape
+from spinfer.benchmark.stock import StockDecoder, stock_dense, stock_packed
+from spinfer.benchmark.weights import (
+    dense_linears,
+    pack,
+    packed_linears,
+    prune_random,
+    random_weights,
+)
 from spinfer.torch import SpinferLinear, operator, spmm
 
 DTYPES = {torch.float16: "F16", torch.bfloat16: "BF16"}
@@ -95,6 +107,45 @@ def test_a_prompt_is_captured_in_a_cuda_graph() -> None:
     first = functional.linear(x, weight)
     second = functional.linear(first[:, : 1030 - 6].repeat(1, 2)[:, :1030], weight)
     torch.testing.assert_close(y, second, rtol=1e-2, atol=1.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "cols"), [(1024, 1024), (70, 130), (1, 1)])
+def test_packs_on_the_gpu_as_on_the_host(rows: int, cols: int, dtype: torch.dtype) -> None:
+    weight = weight_of(rows, cols, dtype)
+    on_gpu, on_host = pack(weight), pack(weight.cpu())
+    assert torch.equal(on_gpu.payload.cpu(), on_host.payload)
+    # the header of the one on the GPU is left out
+    assert torch.equal(on_gpu.meta.cpu()[8:], on_host.meta[8:])
+    assert on_gpu.max_chunk_bytes == on_host.max_chunk_bytes
+    x = inputs(5, cols, dtype)
+    assert_product(on_gpu(x), x, weight)
+
+
+@pytest.mark.parametrize("engine", ["fused", "transformers"])
+def test_whole_steps_are_captured(engine: str) -> None:
+    shape = Shape("tiny", 256, 384, 2, 4, 2, 64, 500, "float16")
+    weights = random_weights(shape, torch.device("cuda"))
+    prune_random(weights, 0.5)
+    logits = {}
+    with torch.no_grad():
+        for side in ("dense", "sparse"):
+            if engine == "fused":
+                linears = {"dense": dense_linears, "sparse": packed_linears}[side](weights)
+                decoder: Any = Decoder(weights, linears, compiled(), batch=3, length=64)
+            else:
+                linears = {"dense": stock_dense, "sparse": stock_packed}[side](weights)
+                decoder = StockDecoder(weights, linears, batch=3, length=64)
+            ids = torch.arange(3 * 50, device="cuda").view(3, 50)
+            decoder.prompt(ids)
+            eager = decoder.step().clone()
+            decoder.rewind(50)
+            replay = capture(decoder.step, torch.device("cuda"))
+            decoder.prompt(ids)
+            torch.testing.assert_close(replay().float(), eager.float(), rtol=2e-2, atol=2e-2)
+            assert decoder.position.item() == 51
+            logits[side] = eager
+    torch.testing.assert_close(logits["sparse"], logits["dense"], rtol=2e-2, atol=2e-2)
 
 
 def test_takes_inputs_at_odd_addresses_and_strides() -> None:

@@ -20,8 +20,20 @@ WINDOW = 2048
 """Tokens of a window of the perplexity; windows do not overlap, a shorter rest is left out."""
 
 
+LOADS = 3
+
+
+def time_loading(folder: Path, dense: Path, device: torch.device) -> dict[str, list[float]]:
+    """Seconds of loading a packed folder and its dense twin, in turns."""
+    seconds: dict[str, list[float]] = {"sparse": [], "dense": []}
+    for _ in range(LOADS):
+        for side, path in (("sparse", folder), ("dense", dense)):
+            seconds[side].append(load(path, device)[1])
+    return seconds
+
+
 def load(folder: Path, device: torch.device) -> tuple[Any, float]:
-    """The model with its packed layers, and the seconds that loading took."""
+    """The model as transformers loads it, and the seconds that it took."""
     from transformers import AutoModelForCausalLM
 
     began = time.perf_counter()

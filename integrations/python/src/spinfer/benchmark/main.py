@@ -43,11 +43,13 @@ def numbers(of: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="spinfer-bench-hf",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         description="Decodes with whole models on a GPU, dense against packed, in one process.",
     )
     add = made.add_argument
     add("--model", type=numbers(str), default=(), help=f"random weights: {', '.join(SHAPES)}")
     add("--folder", type=Path, help="a tile-bitmap folder of a Llama model")
+    add("--dense-folder", type=Path, help="the same weights dense, to time loading against")
     add("--text", type=Path, help="a text file for the perplexity of --folder")
     add("--sparsity", type=numbers(float), default=(0.5, 0.6, 0.7), help="of random weights")
     add("--layers", type=int, help="leave out all but the first of the model's layers")
@@ -172,7 +174,10 @@ def _random_model(shape: Shape, options: argparse.Namespace, context: Context) -
 
 def _folder_model(options: argparse.Namespace, context: Context) -> dict[str, Any]:
     device = torch.device(options.device)
-    model, seconds = folders.load(options.folder, device)
+    seconds = None
+    if options.dense_folder is not None:
+        seconds = folders.time_loading(options.folder, options.dense_folder, device)
+    model, _ = folders.load(options.folder, device)
     ids = None
     if options.text is not None:
         ids = folders.token_ids(options.folder, options.text, device)

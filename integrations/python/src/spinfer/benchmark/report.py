@@ -14,6 +14,8 @@ def markdown(report: Json) -> str:
         lines += [f"## {model['name']}", "", *_decode(model), ""]
         if model["prefill"]:
             lines += [*_prefill(model), ""]
+        if model["loadSeconds"] is not None:
+            lines += [*_loading(model["loadSeconds"]), ""]
         lines += [*_memory(model), "", *_parts(model), ""]
         if model["crossover"]:
             lines += [*_crossover(model), ""]
@@ -101,6 +103,11 @@ def _prefill(model: Json) -> list[str]:
     ]
     heads = ["prefill", "zeros", "tokens", "dense ms", "sparse ms", "ratio"]
     return _table([*heads, "sparse GB beside weights"], rows)
+
+
+def _loading(seconds: Json) -> list[str]:
+    sides = (f"{min(taken):.2f} s {side}" for side, taken in seconds.items())
+    return [f"Loading, the fastest of {len(seconds['dense'])}: {', '.join(sides)}."]
 
 
 def _memory(model: Json) -> list[str]:

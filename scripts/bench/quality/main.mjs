@@ -61,9 +61,14 @@ const METHODS = [
   { label: "Wanda", method: "wanda", reference: true },
   { label: "RIA", method: "ria", reference: true },
   { label: "SparseGPT", method: "sparsegpt", reference: true },
-  { label: "DSnoT (of Wanda)", method: "dsnot" },
-  { label: "Wanda, OWL", method: "wanda", flags: ["--allocation", "owl"] },
+  { label: "DSnoT", method: "dsnot" },
+  { label: "OWL (Wanda)", method: "wanda", settings: { allocation: "owl" } },
   { label: "tile-balanced", method: "tile-balanced" },
+  {
+    label: "DSnoT of attention", // as its authors run it
+    method: "dsnot",
+    settings: { overrides: [{ targets: ["*.mlp.*"], method: "wanda" }] },
+  },
 ];
 
 const result = {
@@ -105,7 +110,7 @@ async function main() {
   result.model = modelFacts(model);
   const python = startPython(model);
   // asked before any folder is ready, so that the masks are there to compare with
-  const references = [
+  const answers = [
     python.answer().then((facts) => {
       result.reference = facts;
     }),
@@ -126,13 +131,13 @@ async function main() {
     },
     ...result.points.map(
       (point, index) => () =>
-        ourPoint(point, join(work, `point-${index}`), { model, statistics, python }),
+        ourPoint(point, join(work, `point-${index}`), { model, statistics, python, answers }),
     ),
   ];
   // one that fails leaves its place in the table empty
   const kept = tasks.map((task) => () => task().catch((error) => note(error.message)));
   await inParallel(kept, Number(options.jobs));
-  await Promise.all(references);
+  await Promise.all(answers);
   await python.end();
   result.elapsed_seconds = (performance.now() - began) / 1000;
   save();
@@ -147,22 +152,35 @@ async function reference(point, python) {
 }
 
 /** Prunes to a dense folder, evaluates it with our engine, then with PyTorch. */
-async function ourPoint(point, folder, { model, statistics, python }) {
+async function ourPoint(point, folder, { model, statistics, python, answers }) {
   if ((performance.now() - began) / 1000 > Number(options.seconds)) return;
-  const amount = point.pattern
-    ? ["--pattern", point.pattern.join(":")]
-    : ["--sparsity", String(point.sparsity)];
+  const { method, sparsity, pattern, settings } = point;
+  const amount = pattern ? { pattern: pattern.join(":") } : { sparsity };
+  const recipe = {
+    version: 1,
+    prune: { method, ...amount, ...settings },
+    convert: { to: "dense" },
+  };
+  writeFileSync(`${folder}.yaml`, JSON.stringify(recipe));
   point.prune = await spinfer(
-    ["prune", model, "-o", folder, "--to", "dense", "--method", point.method, ...amount]
-      .concat(point.method === "magnitude" ? [] : ["--stats", statistics])
-      .concat(point.flags ?? [], ["--verify", "none"]),
+    ["prune", model, "-o", folder, "--recipe", `${folder}.yaml`, "--verify", "none"].concat(
+      method === "magnitude" ? [] : ["--stats", statistics],
+    ),
   );
   point.ours = await evaluate(folder);
   const compared = point.reference ? jobOf(point) : { method: "none" };
-  point.inPyTorch = await python.ask({ do: "folder", folder, ...compared });
-  rmSync(folder, { recursive: true });
   note(`${point.label} ${point.amount}: ${point.ours.perplexity.toFixed(3)}`);
-  save();
+  // not waited for: another point may begin meanwhile
+  answers.push(
+    python
+      .ask({ do: "folder", folder, ...compared })
+      .then((answer) => {
+        point.inPyTorch = answer;
+        rmSync(folder, { recursive: true });
+      })
+      .catch((error) => note(error.message))
+      .finally(save),
+  );
 }
 
 /** As it was called, without where this machine keeps things. */

@@ -8,6 +8,8 @@
  * |m_j| / Var[x_j]^power on ε's side comes back, and the kept weight of least Wanda score whose m_j
  * is on the other side goes. A weight is swapped once. With N:M the weight that goes is the one of
  * least Wanda score in the same group, and an output is done where the swap would turn ε's sign.
+ *
+ * Var is that of all tokens; the authors' code averages the variances within each sample.
  */
 import { z } from "../src/core/zod.ts";
 import { allocated, allocationOptions } from "./allocation/allocated.ts";

@@ -35,9 +35,9 @@ describe("a wanted size", () => {
         : { "3MB": 3e6, "5.9MB": 5.9e6, "4500000": 4.5e6 }[target]!;
       expect(Math.abs(report.bytesOut / wanted - 1)).toBeLessThan(0.01);
       const { recipe } = readManifest(readFileSync(join(output, "spinfer_manifest.json")), output);
-    const { prune } = readRecipe(recipe, "r.yaml");
-    expect(prune!.sparsity).toBeGreaterThan(0);
-    expect(prune).not.toHaveProperty("target");
+      const { prune } = readRecipe(recipe, "r.yaml");
+      expect(prune!.sparsity).toBeGreaterThan(0);
+      expect(prune).not.toHaveProperty("target");
       expect((await verifyCheckpoint(output, { level: "full" })).ok).toBe(true);
     },
   );

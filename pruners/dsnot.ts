@@ -8,6 +8,8 @@
  * |m_j| / Var[x_j]^power on ε's side comes back, and the kept weight of least Wanda score whose m_j
  * is on the other side goes. A weight is swapped once. With N:M the weight that goes is the one of
  * least Wanda score in the same group, and an output is done where the swap would turn ε's sign.
+ *
+ * Var is that of all tokens; the authors' code averages the variances within each sample.
  */
 import { z } from "../src/core/zod.ts";
 import { allocated, allocationOptions } from "./allocation/allocated.ts";
@@ -45,7 +47,7 @@ function refined(amount: Amount, options: Options): PrunerWork {
   return {
     expectNonzeros: initial.expectNonzeros,
     prune(weight, context) {
-      const inputs = inputMoments(weight, context);
+      const inputs = inputMoments(weight, context, options.variance_power);
       const dense = { ...weight, bits: weight.bits.slice() };
       initial.prune(weight, context);
       const rowScores = scoresOf(dense, context);
@@ -61,18 +63,18 @@ function refined(amount: Amount, options: Options): PrunerWork {
 interface Moments {
   /** Σ x_j of a sample, on average. */
   readonly means: Float64Array;
-  /** Over tokens. */
-  readonly variances: Float64Array;
+  /** Var[x_j] over tokens, to the power that is asked for. */
+  readonly spreads: Float64Array;
 }
 
-function inputMoments(weight: WeightMatrix, { stats }: PruneContext): Moments {
+function inputMoments(weight: WeightMatrix, { stats }: PruneContext, power: number): Moments {
   const norms = statistic(weight, stats, "inputNorms");
   const sums = statistic(weight, stats, "inputSums");
   const { tokens, samples } = sampleCounts(weight, stats);
   return {
     means: sums.map((sum) => sum / samples),
-    variances: norms.map((norm, j) =>
-      Math.max(0, (norm * norm) / tokens - (sums[j]! / tokens) ** 2),
+    spreads: norms.map(
+      (norm, j) => Math.max(0, (norm * norm) / tokens - (sums[j]! / tokens) ** 2) ** power,
     ),
   };
 }
@@ -178,7 +180,7 @@ class RowRefinement {
     const offer = (j: number): void => {
       const share = sign * shares[j]!;
       if (dropped[j] !== 1 || !(share > 0)) return;
-      best.offer(-share / inputs.variances[j]! ** options.variance_power, j);
+      best.offer(-share / inputs.spreads[j]!, j);
     };
     // a stable ascending order, taken from its end or from its beginning
     if (sign > 0) for (let j = shares.length - 1; j >= 0; j--) offer(j);

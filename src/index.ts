@@ -20,6 +20,7 @@ export {
 } from "./pipeline/inspect.ts";
 export { type Manifest, type ManifestTensor, readManifest } from "./pipeline/manifest.ts";
 export { type OpenedModel, type OpenModelOptions, openModel } from "./pipeline/openModel.ts";
+export { aimRecipe } from "./pipeline/plan/aim.ts";
 export { makePlan, type PlanOptions } from "./pipeline/plan/plan.ts";
 export type {
   Plan,

@@ -35,6 +35,7 @@ import {
   stampSources,
 } from "./openModel.ts";
 import { configOf, indexOf, manifestOf, recordedRecipe } from "./outputRecords.ts";
+import { aimRecipe } from "./plan/aim.ts";
 import { memoryBudget } from "./plan/memory.ts";
 import { makePlan } from "./plan/plan.ts";
 import type { Plan } from "./plan/steps.ts";
@@ -86,22 +87,21 @@ export interface RunReport {
 export async function executeRecipe(
   model: string,
   output: string,
-  recipe: Recipe,
+  asked: Recipe,
   options: RunOptions = {},
 ): Promise<RunReport> {
   const begun = performance.now();
   const opened = await openModel(model, {
     ...options,
-    dtype: options.dtype ?? recipe.convert.dtype,
+    dtype: options.dtype ?? asked.convert.dtype,
   });
   if (options.unfinished !== "resume") {
     checkOutput({ path: output, inputs: [inputPath(opened)], force: options.force ?? false });
   }
   const threads = options.threads ?? availableParallelism();
-  const plan = makePlan(opened.archive, recipe, {
-    threads,
-    limits: options.limits ?? DEFAULT_LIMITS,
-  });
+  const planning = { threads, limits: options.limits ?? DEFAULT_LIMITS };
+  const recipe = aimRecipe(opened.archive, asked, planning);
+  const plan = makePlan(opened.archive, recipe, planning);
   const inputs = await prepareInputs(opened, plan, recipe, options);
   try {
     return await new Run(opened, output, recipe, plan, inputs, options, begun).execute();

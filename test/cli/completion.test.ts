@@ -57,7 +57,7 @@ describe.skipIf(lacks("bash"))("completion in bash", () => {
   });
 
   it("knows commands of two words", () => {
-    expect(offered("recipe", "")).toEqual(["init", "validate", "show"]);
+    expect(offered("recipe", "")).toEqual(["init", "import", "validate", "show"]);
     expect(offered("recipe", "init", "ma")).toEqual(["magnitude-50", "magnitude-60"]);
     expect(offered("recipe", "init", "--fo")).toEqual(["--force", "--format", "--follow-symlinks"]);
   });

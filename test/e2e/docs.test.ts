@@ -19,6 +19,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   "npm test": "this is it",
   "npm run bench:convert": "a benchmark",
   "npm run bench:eval": "a benchmark",
+  "npm run bench:quality": "a benchmark",
   "npm run check": "npm test runs it",
   "npm run build": "npm test runs it",
   "npm run build:kernels": "test/native/library.test.ts",

@@ -73,6 +73,11 @@ export const CASES = {
     factor: 4,
     original_max_position_embeddings: 64,
   }),
+  // long enough that neither end of the ramp is cut off
+  "llama, yarn, long": stretched(
+    { rope_type: "yarn", factor: 4, original_max_position_embeddings: 4096 },
+    { max_position_embeddings: 16_384 },
+  ),
   "llama, yarn, own numbers": stretched({
     rope_type: "yarn",
     factor: 4,

@@ -67,6 +67,26 @@ describe("statistics of the embedded model", () => {
     }
   });
 
+  it("that are sequential are warned about where they meet another pruning", async () => {
+    const statistics = join(temporaryFolder(), "stats");
+    const asked = recipe(WANDA, "sequential");
+    await calibrateModel(DEMO, statistics, asked, threads);
+    const warningsOf = async (prune: Recipe): Promise<string[]> => {
+      const warnings: string[] = [];
+      const onEvent: RunOptions["onEvent"] = (event) => {
+        if (event.type === "warning" && event.code === "W_CALIBRATION")
+          warnings.push(event.message);
+      };
+      const output = join(temporaryFolder(), "out");
+      await executeRecipe(DEMO, output, prune, { ...threads, statistics, onEvent });
+      return warnings;
+    };
+    expect(await warningsOf(asked)).toEqual([]);
+    const [warning, ...more] = await warningsOf(recipe("method: wanda, sparsity: 0.6"));
+    expect(warning).toContain("pruned otherwise (wanda, 50 %)");
+    expect(more).toEqual([]);
+  });
+
   it("of another text draw other windows, the same for the same seed", async () => {
     const at = (seed: number) => `, windows: random, seed: ${seed}`;
     const made = [];

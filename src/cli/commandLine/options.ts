@@ -188,6 +188,13 @@ const PRUNE: readonly OptionSpec[] = [
     group: PRUNING,
   },
   {
+    name: "target",
+    kind: "value",
+    placeholder: "SIZE",
+    summary: "instead of a sparsity: the output's size (2GB) or its share of the dense size (60%)",
+    group: PRUNING,
+  },
+  {
     name: "pattern",
     kind: "value",
     placeholder: "P",

@@ -4,6 +4,7 @@ import { toSpInferError } from "../../core/errors.ts";
 import { checkOutput, freeBytes } from "../../io/outputFolder.ts";
 import { requireInputs } from "../../pipeline/calibration/inputs.ts";
 import { openModel } from "../../pipeline/openModel.ts";
+import { aimRecipe } from "../../pipeline/plan/aim.ts";
 import { makePlan } from "../../pipeline/plan/plan.ts";
 import type { Invocation } from "../invocation.ts";
 import type { Outcome } from "../outcome.ts";
@@ -16,16 +17,15 @@ export async function forecast(
   command: "plan" | "prune" | "convert" | "run",
 ): Promise<Outcome> {
   const { arguments: given, work } = invocation;
-  const { recipe, output } = task;
+  const { output } = task;
   const { archive, location } = await openModel(task.model, {
     ...work,
-    dtype: recipe.convert.dtype,
+    dtype: task.recipe.convert.dtype,
     keepUnknown: given.flag("keep-unknown"),
   });
-  const plan = makePlan(archive, recipe, {
-    threads: work.threads ?? availableParallelism(),
-    limits: work.limits,
-  });
+  const planning = { threads: work.threads ?? availableParallelism(), limits: work.limits };
+  const recipe = aimRecipe(archive, task.recipe, planning);
+  const plan = makePlan(archive, recipe, planning);
   requireInputs(plan, recipe, given.text("stats"));
   for (const message of plan.warnings) invocation.warn({ code: "W_PLAN", message });
   if (output !== undefined) {

@@ -72,6 +72,7 @@ export function recipeFlags(given: Arguments): {
   return {
     method: given.text("method"),
     sparsity: given.text("sparsity"),
+    target: given.text("target"),
     pattern: given.text("pattern"),
     scope: given.text("scope"),
     seed: given.text("seed"),

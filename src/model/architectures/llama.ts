@@ -14,7 +14,7 @@ import {
 } from "./parts.ts";
 import { readRotary, ropeSettings } from "./rotary.ts";
 import type { Settings } from "./settings.ts";
-import { readWindows, type Windows } from "./windows.ts";
+import { readWindows, type Windows, windowSize } from "./windows.ts";
 
 /** What one family does of its own. */
 interface Traits {
@@ -111,8 +111,7 @@ export const llama = defineArchitecture({
 export const mistral = defineArchitecture({
   name: "mistral",
   read: (settings, names) => {
-    const stated = settings.value("sliding_window");
-    const window = stated === undefined ? undefined : settings.count("sliding_window");
+    const window = windowSize(settings);
     return readDecoder(settings, names, {
       heads: (from, hidden) => readHeads(from, hidden, { keyHeads: 8 }),
       bias: false,

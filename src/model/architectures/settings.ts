@@ -37,6 +37,11 @@ export class Settings {
     return this.values[key] ?? undefined;
   }
 
+  /** Whether the key is there, be it null. */
+  states(key: string): boolean {
+    return Object.hasOwn(this.values, key);
+  }
+
   record(key: string): Record<string, unknown> | undefined {
     const value = this.value(key);
     if (value === undefined || isRecord(value)) return value as Record<string, unknown> | undefined;

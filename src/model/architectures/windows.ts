@@ -6,13 +6,23 @@ export type Windows = (block: number) => number | undefined;
 
 const KINDS = ["full_attention", "sliding_attention"] as const;
 
+/** What configs that leave the key out mean in all of these families; null means no window. */
+const USUAL_SIZE = 4096;
+
+/** Positions in a window; undefined where there is none. */
+export function windowSize(settings: Settings): number | undefined {
+  if (!settings.states("sliding_window")) return USUAL_SIZE;
+  return settings.value("sliding_window") === undefined
+    ? undefined
+    : settings.count("sliding_window");
+}
+
 /**
  * From layer_types, or from the family's own rule where config.json has no such list.
  * Throws E_ARCH_OPTION for a kind of layer that is not implemented.
  */
 export function readWindows(settings: Settings, slides: (block: number) => boolean): Windows {
-  const size =
-    settings.value("sliding_window") === undefined ? undefined : settings.count("sliding_window");
+  const size = windowSize(settings);
   const kinds = readKinds(settings);
   if (size === undefined) return () => undefined;
   return (block) => ((kinds?.[block] ?? slides(block)) ? size : undefined);

@@ -9,6 +9,7 @@ import { OutputFolder } from "../../io/outputFolder.ts";
 import type { OnEvent } from "../events.ts";
 import { RESUMABLE } from "../execute.ts";
 import { checkStamps, openModel, stampSources } from "../openModel.ts";
+import { aimRecipe } from "../plan/aim.ts";
 import { makePlan } from "../plan/plan.ts";
 import type { Recipe } from "../recipe/index.ts";
 import type { RunModelOptions } from "../runModel.ts";
@@ -44,15 +45,16 @@ export interface CalibrateReport {
 export async function calibrateModel(
   model: string,
   output: string,
-  recipe: Recipe,
+  asked: Recipe,
   options: CalibrateOptions = {},
 ): Promise<CalibrateReport> {
   const begun = performance.now();
   const onEvent = options.onEvent ?? (() => undefined);
   const warn = (code: string, message: string): void => onEvent({ type: "warning", code, message });
-  const opened = await openModel(model, { ...options, dtype: recipe.convert.dtype });
+  const opened = await openModel(model, { ...options, dtype: asked.convert.dtype });
   const threads = options.threads ?? availableParallelism();
   const limits = options.limits ?? DEFAULT_LIMITS;
+  const recipe = aimRecipe(opened.archive, asked, { threads, limits });
   const plan = makePlan(opened.archive, recipe, { threads, limits });
   const stamps = stampSources(opened);
   const inputs = await prepareText(opened, recipe, options, warn);

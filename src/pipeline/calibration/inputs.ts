@@ -1,11 +1,12 @@
 /** Where a run gets statistics from, decided and checked before anything is written. */
 import { existsSync } from "node:fs";
 import { SpInferError } from "../../core/errors.ts";
+import { formatPercent } from "../../core/text.ts";
 import type { RunnableModel } from "../../engine/engine.ts";
 import type { OnEvent } from "../events.ts";
 import type { OpenedModel } from "../openModel.ts";
 import type { Plan } from "../plan/steps.ts";
-import type { Recipe } from "../recipe/index.ts";
+import { type Recipe, readRecipe, recipeToYaml } from "../recipe/index.ts";
 import { type RunModelOptions, runModel } from "../runModel.ts";
 import { openStatistics, type StatisticsFile, stepsThatNeed } from "./statisticsFile.ts";
 import { type CalibrationText, type CalibrationTextOptions, calibrationText } from "./text.ts";
@@ -45,6 +46,8 @@ export async function prepareInputs(
   }
   if (statistics !== undefined && existsSync(statistics)) {
     const file = await openStatistics(statistics);
+    const other = prunedOtherwise(file, recipe);
+    if (other !== undefined) warn("W_CALIBRATION", other);
     return { kind: "file", file, fingerprint: file.sha256, close: nothingToClose };
   }
   return await prepareText(opened, recipe, options, warn);
@@ -84,6 +87,16 @@ export function requireInputs(plan: Plan, recipe: Recipe, statistics: string | u
     expected: "--calib TEXT, or --stats FILE with statistics that exist",
     hint: "--method magnitude needs no text",
   });
+}
+
+/** Sequential statistics are those of one pruning; another one sees inputs that it would not make. */
+function prunedOtherwise({ path, facts }: StatisticsFile, recipe: Recipe): string | undefined {
+  if (facts.pruned === null) return undefined;
+  const before = readRecipe(facts.pruned, path).prune;
+  const written = (prune: Recipe["prune"]): string => recipeToYaml({ ...recipe, prune: prune! });
+  if (written(before) === written(recipe.prune)) return undefined;
+  const { method, sparsity } = before!;
+  return `${path}: its inputs passed blocks pruned otherwise (${method}, ${formatPercent(sparsity)}); calibrate anew, or once with --mode one-pass for any pruning`;
 }
 
 function methodsOf(plan: Plan): string {

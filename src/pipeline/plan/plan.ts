@@ -38,6 +38,9 @@ const BYTES_PER_MS_AND_THREAD = 250_000;
 
 /** Throws for whatever would make the run fail later: see the codes of src/core/errorCodes.ts. */
 export function makePlan(archive: Archive, recipe: Recipe, options: PlanOptions): Plan {
+  if (recipe.prune?.target !== undefined) {
+    throw new SpInferError("E_INTERNAL", "the recipe has a target: aimRecipe finds its sparsity");
+  }
   checkArchive(archive, recipe);
   const roles = describeTensors(archive.entries, archive.config);
   const choices =

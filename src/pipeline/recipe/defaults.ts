@@ -54,6 +54,7 @@ function fillPrune(prune: NonNullable<RecipeFile["prune"]>, calibrated: boolean)
     targets: prune.targets ?? DEFAULTS.targets,
     ignore: prune.ignore ?? DEFAULTS.ignore,
     allowEmpty: prune.allow_empty ?? DEFAULTS.allowEmpty,
+    ...(prune.target === undefined ? {} : { target: prune.target }),
     overrides: (prune.overrides ?? DEFAULTS.overrides).map(fillOverride),
   };
 }

@@ -8,7 +8,7 @@ import { printable } from "../../core/text.ts";
 import { parseYaml } from "./document.ts";
 import { checkText, decodeRecipe } from "./prescan.ts";
 import { readRecipe } from "./read.ts";
-import { type Recipe, type RecipeFile, recipeFile } from "./schema.ts";
+import { type CalibrationMode, type Recipe, type RecipeFile, recipeFile } from "./schema.ts";
 import { recipeToYaml } from "./write.ts";
 
 type PruneFile = NonNullable<RecipeFile["prune"]>;
@@ -27,12 +27,6 @@ const METHODS: Readonly<Record<string, string>> = {
   MagnitudePruningModifier: "magnitude",
 };
 
-/** Keys that change nothing of what is made, or are null in files that the tool wrote itself. */
-const WITHOUT_MEANING: ReadonlySet<string> = new Set([
-  ...["sequential_update", "sequential_targets", "offload_hessians", "start", "end", "quantize"],
-  ...["init_sparsity", "leave_enabled", "group", "index"],
-]);
-
 /** Throws E_RECIPE_VALUE where there is nothing to import, and what reading YAML throws. */
 export function importRecipe(content: Uint8Array, label: string): ImportedRecipe {
   const text = decodeRecipe(content, label);
@@ -40,10 +34,15 @@ export function importRecipe(content: Uint8Array, label: string): ImportedRecipe
   const { value } = parseYaml(text, label);
   const unmapped: string[] = [];
   const found: Settings[] = [];
-  for (const [name, options] of modifiersOf(value)) {
+  const modes: CalibrationMode[] = [];
+  for (const [name, options] of modifiersOf(value, unmapped)) {
     const method = METHODS[name];
     if (method === undefined) unmapped.push(`${printable(name)}: no counterpart`);
-    else found.push(settingsOf(name, method, options, unmapped));
+    else {
+      const { mode, ...settings } = settingsOf(name, method, options, unmapped);
+      found.push(settings);
+      if (mode !== undefined) modes.push(mode);
+    }
   }
   const [first, ...rest] = found;
   if (first === undefined) {
@@ -53,13 +52,23 @@ export function importRecipe(content: Uint8Array, label: string): ImportedRecipe
     });
   }
   const overrides = rest.flatMap((settings) => {
-    const { targets, ignore: _, ...own } = settings;
-    if (targets !== undefined && !targets.includes("Linear")) return [{ targets, ...own }];
+    const { targets, ignore, ...own } = settings;
+    if (targets !== undefined && !targets.includes("Linear")) {
+      if (ignore !== undefined)
+        unmapped.push(
+          `ignore of the second modifier (${printable(ignore.join(", "))}): no counterpart`,
+        );
+      return [{ targets, ...own }];
+    }
     unmapped.push(`a second ${settings.method} of all layers: a recipe prunes each layer once`);
     return [];
   });
   const prune = { ...first, ...(overrides.length === 0 ? {} : { overrides }) };
-  const file = recipeFile.safeParse({ version: 1, prune });
+  const [mode] = modes;
+  if (modes.some((other) => other !== mode))
+    unmapped.push(`sequential_update of later modifiers: a recipe has one, here ${mode}`);
+  const calibration = mode === undefined ? {} : { calibration: { mode } };
+  const file = recipeFile.safeParse({ version: 1, prune, ...calibration });
   if (!file.success) {
     const { path, message } = file.error.issues[0]!;
     throw new SpInferError("E_RECIPE_VALUE", `${label}: ${path.join(".")}: ${message}`, {
@@ -73,27 +82,46 @@ export function importRecipe(content: Uint8Array, label: string): ImportedRecipe
 }
 
 /** Stages end in _stage and hold groups that end in _modifiers; groups may stand alone. */
-function modifiersOf(value: unknown): [string, Raw][] {
+function modifiersOf(value: unknown, unmapped: string[]): [string, Raw][] {
   if (!isRecord(value)) return [];
   return Object.entries(value).flatMap(([key, inner]): [string, Raw][] => {
-    if (!isRecord(inner)) return [];
-    if (/_(?:stage|modifiers)$/.test(key)) return modifiersOf(inner);
-    return [[key, inner]];
+    if (/_(?:stage|modifiers)$/.test(key)) return modifiersOf(inner, unmapped);
+    if (isRecord(inner)) return [[key, inner]];
+    if (Object.hasOwn(METHODS, key) && inner === null) return [[key, {}]];
+    unmapped.push(`${printable(key)}${shown(inner)}: no counterpart`);
+    return [];
   });
 }
 
-function settingsOf(name: string, method: string, options: Raw, unmapped: string[]): Settings {
+/** Null of a key that has a counterpart is its default there, and so it is here. */
+function settingsOf(
+  name: string,
+  method: string,
+  options: Raw,
+  unmapped: string[],
+): Settings & { mode?: CalibrationMode } {
   const settings: Record<string, unknown> = { method };
   for (const [key, value] of Object.entries(options)) {
-    if (value === null || value === false || WITHOUT_MEANING.has(key) || key.endsWith("_"))
-      continue;
+    if (value === null && HAVE_COUNTERPARTS.has(key)) continue;
     const mapped = mapOption(key, value, method);
-    if (mapped === undefined) unmapped.push(`${name}.${printable(key)}: no counterpart`);
+    if (mapped === undefined)
+      unmapped.push(`${name}.${printable(key)}${shown(value)}: no counterpart`);
     else Object.assign(settings, mapped);
   }
   if (settings["pattern"] !== undefined) delete settings["sparsity"];
   return settings as Settings;
 }
+
+/** A value that says nothing or no, beside its key: what is listed is then no loss. */
+function shown(value: unknown): string {
+  return value === null || value === false ? ` (${value})` : "";
+}
+
+const HAVE_COUNTERPARTS: ReadonlySet<string> = new Set([
+  ...["sparsity", "final_sparsity", "mask_structure", "block_size", "dampening_frac", "percdamp"],
+  ...["sparsity_profile", "owl_m", "owl_lmbda", "targets", "ignore", "sequential_update"],
+  "quantize",
+]);
 
 function mapOption(key: string, value: unknown, method: string): object | undefined {
   switch (key) {
@@ -117,6 +145,11 @@ function mapOption(key: string, value: unknown, method: string): object | undefi
       return { targets: listOf(value).map(targetOf) };
     case "ignore":
       return { ignore: listOf(value) };
+    case "sequential_update":
+      if (typeof value !== "boolean") return undefined;
+      return { mode: value ? "sequential" : "one-pass" };
+    case "quantize":
+      return value === false ? {} : undefined; // nothing is quantized here
     default:
       return undefined;
   }

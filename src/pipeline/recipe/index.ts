@@ -10,6 +10,7 @@ export {
   type LayerSettings,
   type Override,
   type PruneRecipe,
+  parseTarget,
   patternSparsity,
   type Recipe,
   SCOPES,

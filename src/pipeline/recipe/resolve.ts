@@ -13,6 +13,7 @@ export interface RecipeFlags {
   readonly output?: string | undefined;
   readonly method?: string | undefined;
   readonly sparsity?: number | string | undefined;
+  readonly target?: string | undefined;
   readonly pattern?: string | undefined;
   readonly scope?: string | undefined;
   readonly seed?: number | string | undefined;
@@ -44,6 +45,7 @@ const PLACES: Readonly<Record<keyof RecipeFlags, readonly [flag: string, ...path
   output: ["--output", "output"],
   method: ["--method", "prune", "method"],
   sparsity: ["--sparsity", "prune", "sparsity"],
+  target: ["--target", "prune", "target"],
   pattern: ["--pattern", "prune", "pattern"],
   scope: ["--scope", "prune", "scope"],
   seed: ["--seed", "prune", "seed"],
@@ -76,6 +78,7 @@ export function resolveRecipe(
   const before = recipeToFile(recipe) as Raw;
   const after = structuredClone(before);
   const overridden: string[] = [];
+  overridden.push(...dropOtherAmount(after, flags, label));
   if (flags.pattern !== undefined) {
     overridden.push(...dropImplied(after, flags, recipe, label));
   }
@@ -104,6 +107,27 @@ function seedPlace({ prune, calibration }: Recipe, { method, calib }: RecipeFlag
 
 function setsAmount({ sparsity }: { readonly sparsity?: number }): boolean {
   return sparsity !== undefined;
+}
+
+/** A target takes the place of a sparsity, and a sparsity or a pattern that of a target. */
+function dropOtherAmount(after: Raw, flags: RecipeFlags, label: string): string[] {
+  const prune = after["prune"] as Raw | undefined;
+  const { target, sparsity, pattern } = flags;
+  if (prune === undefined) return [];
+  if (target !== undefined && sparsity === undefined) {
+    const old = prune["sparsity"];
+    delete prune["sparsity"];
+    return old === undefined
+      ? []
+      : [`--target ${show(target)} replaces sparsity ${show(old)} of ${label}`];
+  }
+  const old = prune["target"];
+  if (target !== undefined || old === undefined) return [];
+  if (sparsity === undefined && patternSparsity(pattern ?? "") === undefined) return [];
+  delete prune["target"];
+  const flag =
+    sparsity === undefined ? `--pattern ${show(pattern)}` : `--sparsity ${show(sparsity)}`;
+  return [`${flag} replaces target ${show(old)} of ${label}`];
 }
 
 /** An N:M pattern on the command line takes the place of a sparsity in the recipe. */

@@ -68,6 +68,8 @@ export interface PruneRecipe extends LayerSettings {
   readonly ignore: readonly string[];
   /** Do not mind targets that match nothing. */
   readonly allowEmpty: boolean;
+  /** The output's wanted size, as it is written ("2GB", "60%"); the sparsity is found when planning. */
+  readonly target?: string | number;
   /** In order; a later one wins where two set the same thing. */
   readonly overrides: readonly Override[];
 }
@@ -124,6 +126,18 @@ export function parseGroups(
 export function patternSparsity(pattern: string): number | undefined {
   const groups = parseGroups(pattern);
   return groups === undefined ? undefined : (groups.of - groups.keep) / groups.of;
+}
+
+/** Bytes, or a share of what the same tensors take when all are dense. */
+export type SizeTarget = { readonly bytes: number } | { readonly share: number };
+
+/** "2GB" → bytes, "60%" → a share; undefined for what is neither, and for nothing at all. */
+export function parseTarget(target: string | number): SizeTarget | undefined {
+  const percent = /^\s*(\d+(?:\.\d+)?)\s*%\s*$/.exec(String(target));
+  const share = Number(percent?.[1]) / 100;
+  if (percent !== null) return share > 0 && share <= 1 ? { share } : undefined;
+  const bytes = typeof target === "number" ? target : parseBytes(target);
+  return bytes === undefined || bytes < 1 ? undefined : { bytes };
 }
 
 const text = z.string().min(1).max(4096);
@@ -186,6 +200,11 @@ const prune = z.strictObject({
   targets: patterns.min(1).optional(),
   ignore: patterns.optional(),
   allow_empty: z.boolean().optional().describe("Do not mind targets that match nothing"),
+  target: z
+    .union([z.int().min(1), z.string().max(40)])
+    .refine((value) => parseTarget(value) !== undefined)
+    .optional()
+    .describe("Wanted size of the output (2GB) or its share of the dense size (60%)"),
   overrides: z.array(override).max(5_000).optional(),
 });
 

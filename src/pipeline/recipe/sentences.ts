@@ -44,6 +44,7 @@ const EXPECTED = {
   targets: "a list of names or patterns",
   ignore: "a list of names or patterns",
   allow_empty: "true or false",
+  target: "a size such as 2GB, or a share of the dense size such as 60%",
   overrides: "a list of mappings with targets",
   skip: "true or false",
   to: `one of ${TARGET_FORMATS.join(", ")}`,

@@ -21,19 +21,21 @@ interface Settings {
   readonly scope?: string | undefined;
 }
 
-export function conflictsOf({ prune }: RecipeFile): Conflict[] {
+export function conflictsOf({ prune, convert }: RecipeFile): Conflict[] {
   if (prune === undefined) return [];
   const steps = countSteps(prune);
   if (steps > MOST_STEPS) {
     const message = `the patterns unroll to about ${steps} steps, more than ${MOST_STEPS}`;
     return [{ code: "E_RECIPE_LIMIT", message, path: ["prune"] }];
   }
-  const found = [
+  const found: Conflict[] = [
+    ...targetConflicts(prune, convert?.to),
     ...settingsConflicts(prune, prune.pattern, ["prune"]),
     ...patternConflicts(prune.targets, ["prune", "targets"]),
     ...patternConflicts(prune.ignore, ["prune", "ignore"]),
   ];
-  if (prune.sparsity === undefined && patternSparsity(prune.pattern ?? "") === undefined) {
+  const implied = patternSparsity(prune.pattern ?? "");
+  if (prune.sparsity === undefined && implied === undefined && prune.target === undefined) {
     found.push({
       code: "E_RECIPE_VALUE",
       message: 'key "sparsity" is missing, write sparsity: 0.5 (or pattern: "2:4")',
@@ -78,6 +80,29 @@ export function settingsConflict(
     };
   }
   return undefined;
+}
+
+/** What else says how much goes, or leaves the size as it is. */
+function targetConflicts(
+  { target, sparsity, pattern = "unstructured" }: NonNullable<RecipeFile["prune"]>,
+  to: string | undefined,
+): Conflict[] {
+  if (target === undefined) return [];
+  const conflict = (message: string): Conflict[] => [
+    { code: "E_RECIPE_VALUE", message, path: ["prune", "target"] },
+  ];
+  if (sparsity !== undefined) {
+    return conflict(
+      `target ${target} finds the sparsity, and sparsity ${sparsity} is given, remove one`,
+    );
+  }
+  if (patternSparsity(pattern) !== undefined) {
+    return conflict(
+      `target ${target} does not go with pattern ${pattern}, which says the sparsity`,
+    );
+  }
+  if (to !== "dense") return [];
+  return conflict(`target ${target} does not go with to: dense, where zeros take space too`);
 }
 
 function settingsConflicts(

@@ -46,8 +46,11 @@ export function recipeToFile(recipe: Recipe): RecipeFile {
 }
 
 function pruneToFile(prune: PruneRecipe): PruneFile {
+  const { sparsity, ...settings } = settingsToFile(prune);
+  const { target } = prune;
   return {
-    ...settingsToFile(prune),
+    ...settings,
+    ...(target !== undefined ? { target } : sparsity !== undefined ? { sparsity } : {}),
     targets: [...prune.targets],
     ignore: [...prune.ignore],
     allow_empty: prune.allowEmpty,

@@ -19,6 +19,7 @@ test_stage:
       ignore: ['re:.*lm_head']
 `);
     expect(unmapped).toEqual([]);
+    expect(recipe.calibration).toMatchObject({ mode: "sequential" });
     expect(recipe.prune).toMatchObject({
       ...{ method: "sparsegpt", pattern: "2:4", sparsity: 0.5 },
       options: { block_size: 64, damping: 0.02 },
@@ -50,8 +51,46 @@ quantization_stage:
     });
     expect(unmapped).toEqual([
       "WandaPruningModifier.preserve_sparsity_mask: no counterpart",
+      "MagnitudePruningModifier.init_sparsity: no counterpart",
       "MagnitudePruningModifier.update_scheduler: no counterpart",
       "GPTQModifier: no counterpart",
+    ]);
+  });
+
+  it("lists whatever it does not map, null and false too", () => {
+    const { recipe, unmapped } = read(`
+version: 1
+test_stage:
+  run_type: oneshot
+  pruning_modifiers:
+    SparseGPTModifier:
+      sparsity: 0.5
+      mask_structure: null
+      sequential_update: false
+      sequential_targets: [LlamaDecoderLayer]
+      quantize: true
+      offload_hessians: false
+      start: 0.0
+      end: null
+      initialized_: true
+    WandaPruningModifier:
+      targets: [down_proj]
+      ignore: ['re:.*0.*']
+      sequential_update: true
+`);
+    expect(recipe.calibration).toMatchObject({ mode: "one-pass" });
+    expect(recipe.prune).toMatchObject({ sparsity: 0.5, pattern: "unstructured" });
+    expect(unmapped).toEqual([
+      "version: no counterpart",
+      "run_type: no counterpart",
+      "SparseGPTModifier.sequential_targets: no counterpart",
+      "SparseGPTModifier.quantize: no counterpart",
+      "SparseGPTModifier.offload_hessians (false): no counterpart",
+      "SparseGPTModifier.start: no counterpart",
+      "SparseGPTModifier.end (null): no counterpart",
+      "SparseGPTModifier.initialized_: no counterpart",
+      "ignore of the second modifier (re:.*0.*): no counterpart",
+      "sequential_update of later modifiers: a recipe has one, here one-pass",
     ]);
   });
 

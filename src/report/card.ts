@@ -1,5 +1,5 @@
 /** A model card: README.md of a pruned checkpoint, with the front matter that model hubs read. */
-import { formatBytes, formatPercent } from "../core/text.ts";
+import { formatBytes, formatPercent, printable } from "../core/text.ts";
 import type { Fact, PerplexityData } from "./data.ts";
 import { factList, plain, table } from "./markdown.ts";
 import { change, estimate } from "./words.ts";
@@ -72,7 +72,7 @@ function modelIndex(name: string, results: readonly CardResult[]): string[] {
 function word(text: string): string {
   return /^[A-Za-z][\w./+-]*$/.test(text) && !/^(?:true|false|null|yes|no|on|off|y|n)$/i.test(text)
     ? text
-    : JSON.stringify(text);
+    : JSON.stringify(printable(text));
 }
 
 function body(card: CardData): string {

@@ -54,7 +54,10 @@ export interface PointData extends PerplexityData {
 
 /** The pruned matrices of one checkpoint, by block and kind. */
 export interface LayerMap {
+  /** The method, or the checkpoint's name. */
   readonly title: string;
+  /** Of a point of a sweep: "50 %", "2:4". */
+  readonly amount?: string | undefined;
   readonly cells: readonly LayerCell[];
 }
 

@@ -1,9 +1,8 @@
 /** Values in rows, each a mark on a shared axis with its value beside it. Drawn for one width. */
 import { html, type Markup } from "./markup.ts";
 import { logScale } from "./scale.ts";
-import { mark } from "./series.ts";
+import { LETTER, mark } from "./series.ts";
 
-const LETTER = 7.2;
 const ROW = 26;
 
 export interface Dot {

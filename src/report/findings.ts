@@ -1,4 +1,5 @@
 /** What the figures of a sweep say: the order of methods, and the best at each sparsity. */
+import { formatPercent } from "../core/text.ts";
 import type { PointData, SweepData } from "./data.ts";
 
 /** In the order of their first points. */
@@ -39,7 +40,7 @@ export function amountsOf({ points }: SweepData): readonly Amount[] {
 }
 
 export function amountName({ pattern, asked }: PointData): string {
-  return pattern ?? `${Number((asked * 100).toFixed(1))} %`;
+  return pattern ?? formatPercent(asked);
 }
 
 export function mean(values: readonly number[]): number {

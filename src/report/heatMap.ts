@@ -2,13 +2,15 @@
 import { formatBytes, formatPercent } from "../core/text.ts";
 import type { LayerCell, LayerMap } from "./data.ts";
 import { html, type Markup } from "./markup.ts";
+import { LETTER } from "./series.ts";
 
-const LETTER = 7.2;
 const ROW = 24;
 /** Blocks get what room there is, between these. */
 const LEAST_CELL = 9;
 const MOST_CELL = 64;
-const TEXT_CELL = 46;
+const TEXT_CELL = 54;
+/** What the key under a map takes. */
+const KEY = 190;
 /** The shade of the least and of the most; with figures on it a cell stays pale enough to read them. */
 const PALE = 0.08;
 const DARK = 0.9;
@@ -50,7 +52,7 @@ export function heatMap({ title, cells }: LayerMap, measure: Measure, width: num
   const left = Math.max(...kinds.map(({ length }) => length)) * LETTER + 10;
   const room = (width - left - 2) / blocks.length;
   const size = Math.min(MOST_CELL, Math.max(LEAST_CELL, room));
-  const whole = Math.max(width, left + blocks.length * size + 2);
+  const whole = left + Math.max(blocks.length * size, KEY) + 2;
   const top = 4;
   const bottom = top + kinds.length * ROW;
   const written = size >= TEXT_CELL;

@@ -1,4 +1,5 @@
 /** Where the zeros are, and what is left: heat maps of zeros and bytes, one pair a checkpoint. */
+import { groupBy } from "../core/groupBy.ts";
 import type { LayerMap } from "./data.ts";
 import { bytesMeasure, heatMap, sparsityMeasure } from "./heatMap.ts";
 import { html, type Markup } from "./markup.ts";
@@ -19,18 +20,28 @@ ${shown.map((map, i) => html`<details${i === open ? html` open` : undefined}><su
 function pair(map: LayerMap): Markup {
   const draw = (width: number): Markup =>
     html`<figure><figcaption>zeros</figcaption><div class="scroll">${heatMap(map, sparsityMeasure(map), width)}</div></figure><figure><figcaption>bytes</figcaption><div class="scroll">${heatMap(map, bytesMeasure(map), width)}</div></figure>`;
-  return html`<div class="wide">${draw(WIDE)}</div><div class="narrow">${draw(NARROW)}</div>`;
+  return html`<div class="wide"><div class="maps">${draw(WIDE)}</div></div><div class="narrow">${draw(NARROW)}</div>`;
 }
 
 function withoutTwins(maps: readonly LayerMap[]): readonly LayerMap[] {
-  const kept: { readonly map: LayerMap; readonly titles: string[] }[] = [];
+  const kept: { readonly map: LayerMap; readonly twins: LayerMap[] }[] = [];
   for (const map of maps) {
     if (map.cells.length === 0) continue;
     const twin = kept.find((other) => areAlike(other.map, map));
-    if (twin === undefined) kept.push({ map, titles: [map.title] });
-    else twin.titles.push(map.title);
+    if (twin === undefined) kept.push({ map, twins: [map] });
+    else twin.twins.push(map);
   }
-  return kept.map(({ map, titles }) => ({ ...map, title: titles.join(", ") }));
+  return kept.map(({ map, twins }) => ({ ...map, title: titleOf(twins) }));
+}
+
+/** "50 %: magnitude, wanda · 2:4: wanda" */
+function titleOf(twins: readonly LayerMap[]): string {
+  return [...groupBy(twins, ({ amount }) => amount ?? "")]
+    .map(([amount, maps]) => {
+      const titles = maps.map(({ title }) => title).join(", ");
+      return amount === "" ? titles : `${amount}: ${titles}`;
+    })
+    .join(" · ");
 }
 
 function areAlike(a: LayerMap, b: LayerMap): boolean {

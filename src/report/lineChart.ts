@@ -4,10 +4,9 @@ import { formatPercent } from "../core/text.ts";
 import type { PerplexityData, PointData } from "./data.ts";
 import { html, type Markup } from "./markup.ts";
 import { linearScale, logScale, type Scale, spread } from "./scale.ts";
-import { colourClass, mark } from "./series.ts";
+import { colourClass, LETTER, mark } from "./series.ts";
 
-/** Of the font of labels, 13 pixels: what an average letter takes, and a line. */
-const LETTER = 7.2;
+/** Between the names of lines. */
 const LINE = 16;
 const NARROW = 480;
 

@@ -46,7 +46,9 @@ function subtitle({ sweeps, evaluations, kernels }: ReportData): string {
           `dense perplexity ${formatPerplexity(sweep.dense.perplexity)}`,
           `${sweep.points.length} pruned checkpoints`,
         ]),
-    ...(evaluations.length === 0 ? [] : [`${evaluations.length} evaluations`]),
+    ...(evaluations.length === 0
+      ? []
+      : [`${evaluations.length} evaluation${evaluations.length === 1 ? "" : "s"}`]),
     ...kernels.map(({ gpu }) => gpu),
   ];
   return parts.join(" · ");

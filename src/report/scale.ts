@@ -6,7 +6,7 @@ export interface Scale {
 }
 
 /** Over how much of its own size a range must reach to be drawn by its logarithm. */
-const WIDE = 3;
+const WIDE = 6;
 
 /** `begin` and `end` in pixels; `first` < `last`. */
 export function linearScale(
@@ -44,7 +44,7 @@ function evenTicks(first: number, last: number, count: number): readonly number[
 /** 1, 2, 5, 10, 20, …; powers of ten alone where those are many. */
 function decadeTicks(first: number, last: number): readonly number[] {
   const decades = Math.log10(last / first);
-  const digits = decades > 3 ? [1] : [1, 2, 5];
+  const digits = decades > 3 ? [1] : decades > 1.2 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
   const ticks: number[] = [];
   for (let power = Math.floor(Math.log10(first)); power <= Math.log10(last); power++) {
     for (const digit of digits) {

@@ -2,6 +2,8 @@
 import { html, type Markup } from "./markup.ts";
 
 export const COLOURS = 8;
+/** Pixels of a letter of labels, whatever font there is: wider than most, so that nothing is cut. */
+export const LETTER = 8.4;
 const SHAPES = ["circle", "square", "triangle", "diamond"] as const;
 
 /** `s0` to `s7`, which the style sheet gives a colour. */

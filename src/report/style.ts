@@ -24,13 +24,15 @@ h1 { font-size: 30px; line-height: 1.2; letter-spacing: -0.015em; margin: 0 0 6p
 h2 { font-size: 20px; line-height: 1.3; letter-spacing: -0.01em; margin: 56px 0 6px; overflow-wrap: anywhere; }
 h3 { font-size: 16px; margin: 32px 0 4px; overflow-wrap: anywhere; }
 p { margin: 4px 0 12px; max-width: 68ch; overflow-wrap: anywhere; }
+header p { max-width: none; }
 .quiet { color: var(--quiet); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 12px; margin: 28px 0 8px; padding: 0; list-style: none; }
-.tiles li { background: var(--raised); border: 1px solid var(--rule); border-radius: 10px; padding: 14px 16px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(116px, 1fr)); gap: 10px; margin: 28px 0 8px; padding: 0; list-style: none; }
+.tiles li { background: var(--raised); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 14px; }
 .tiles .name { display: block; color: var(--quiet); font-size: 14px; }
 .tiles .figure { display: block; font-size: 26px; font-weight: 600; line-height: 1.25; letter-spacing: -0.01em; font-variant-numeric: tabular-nums; }
 .tiles .more { display: block; color: var(--quiet); font-size: 14px; }
 figure { margin: 16px 0; }
+.maps figure { max-width: 100%; }
 figcaption { font-size: 14px; color: var(--quiet); margin-bottom: 4px; }
 .scroll { overflow-x: auto; }
 svg { display: block; }
@@ -48,12 +50,15 @@ svg .label[class*=" s"] { fill: var(--c); font-weight: 600; }
 svg .heat { fill: var(--accent); }
 svg .cell { font-size: 12px; }
 ${Array.from({ length: 8 }, (_, i) => `.s${i} { --c: var(--s${i}); }`).join(" ")}
+.maps { display: flex; flex-wrap: wrap; gap: 4px 40px; }
 .narrow { display: none; }
 table { border-collapse: collapse; width: 100%; font-size: 14.5px; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: var(--quiet); font-size: 13px; border-bottom: 1px solid var(--quiet); padding: 6px 10px 6px 0; white-space: nowrap; vertical-align: bottom; }
 td { border-bottom: 1px solid var(--rule); padding: 6px 10px 6px 0; vertical-align: top; white-space: nowrap; }
 th.right, td.right { text-align: right; }
 tr.group td { border-bottom-color: var(--quiet); }
+details.points { margin-top: 20px; }
+td.wrap { white-space: normal; min-width: 170px; overflow-wrap: anywhere; }
 td .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 3px; background: var(--c); margin-right: 8px; }
 td.bar { min-width: 110px; width: 18%; }
 td .fill { display: block; height: 8px; margin-top: 8px; border-radius: 2px; background: var(--c, var(--accent)); opacity: 0.85; }
@@ -71,6 +76,7 @@ footer { margin-top: 64px; padding-top: 12px; border-top: 1px solid var(--rule);
   main { padding: 28px 16px 48px; }
   h1 { font-size: 25px; }
   .wide { display: none; } .narrow { display: block; }
+  th.bar, td.bar { display: none; }
   dl { grid-template-columns: 1fr; } dd { margin-bottom: 8px; }
 }
 @media print {

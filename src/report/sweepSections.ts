@@ -13,7 +13,9 @@ import { change, estimate } from "./words.ts";
 /** Of the text, and of a phone. */
 export const WIDE = 912;
 export const NARROW = 340;
-const MOST_TILES = 5;
+const MOST_TILES = 7;
+/** More rows than these are folded away; the table of methods says the same in less. */
+const MOST_ROWS = 8;
 
 export function sweepSections(sweep: SweepData, several: boolean): Markup {
   return html`<section data-sweep="${sweep.model}">
@@ -23,6 +25,7 @@ ${tiles(sweep)}
 <p class="quiet">Lower is better. Each point is a pruned checkpoint, evaluated like the dense model.</p>
 ${curves(sweep)}
 ${patternPlots(sweep)}
+${methodTable(sweep)}
 ${pointTable(sweep)}
 ${sweep.maps.length === 0 ? undefined : layerSection(sweep.maps)}
 ${costs(sweep)}
@@ -40,10 +43,10 @@ function tiles(sweep: SweepData): Markup {
   const several = methodsOf(sweep).length > 1;
   const shown = amounts.length <= MOST_TILES ? amounts : middle(amounts);
   return html`<ul class="tiles">
-<li><span class="name">dense</span><span class="figure">${formatPerplexity(dense.perplexity)}</span><span class="more">perplexity · ${formatBytes(dense.bytes)}</span></li>
+<li><span class="name">dense</span><span class="figure">${formatPerplexity(dense.perplexity)}</span><span class="more">perplexity</span><span class="more">${formatBytes(dense.bytes)}</span></li>
 ${shown.map(
   ({ name, best }) =>
-    html`<li><span class="name">${name} zeros${several ? html`, best: ${best.method}` : undefined}</span><span class="figure">${formatPerplexity(best.perplexity)}</span><span class="more">${change(best.delta)} · ${formatPercent(best.bytes / best.denseBytes)} of the bytes</span></li>`,
+    html`<li><span class="name">${name} zeros</span><span class="figure">${formatPerplexity(best.perplexity)}</span><span class="more">${change(best.delta)}</span>${several ? html`<span class="more">${best.method}</span>` : undefined}<span class="more">size ${formatPercent(best.bytes / best.denseBytes)}</span></li>`,
 )}
 </ul>`;
 }
@@ -91,6 +94,21 @@ function amountPlot({ name, points }: Amount, sweep: SweepData): Markup {
   );
 }
 
+/** A row for each method, a column for each sparsity. */
+function methodTable(sweep: SweepData): Markup {
+  const amounts = amountsOf(sweep);
+  const cell = ({ points, best }: Amount, method: string): Markup => {
+    const point = points.find((one) => one.method === method);
+    if (point === undefined) return html`<td></td>`;
+    const figure = formatPerplexity(point.perplexity);
+    const shown = point === best && points.length > 1 ? html`<strong>${figure}</strong>` : figure;
+    return html`<td class="right">${shown}<br><span class="quiet">${change(point.delta)}</span></td>`;
+  };
+  return html`<div class="scroll"><table id="methods">
+<thead><tr><th>perplexity</th>${amounts.map(({ name }) => html`<th class="right">${name}</th>`)}</tr></thead>
+<tbody>${methodsOf(sweep).map((method, i) => html`<tr data-method="${method}"><td><span class="swatch ${colourClass(i)}"></span>${method}</td>${amounts.map((amount) => cell(amount, method))}</tr>`)}</tbody></table></div>`;
+}
+
 function pointTable(sweep: SweepData): Markup {
   const methods = methodsOf(sweep);
   const amounts = amountsOf(sweep);
@@ -98,12 +116,13 @@ function pointTable(sweep: SweepData): Markup {
     points.map((point, i) => pointRow(point, point === best, i === points.length - 1, methods)),
   );
   const { dense } = sweep;
-  return html`<div class="scroll"><table id="points">
+  const open = rows.length <= MOST_ROWS;
+  return html`<details class="points"${open ? html` open` : undefined}><summary>All points, with sizes</summary><div class="scroll"><table id="points">
 <thead><tr><th>zeros</th><th>method</th><th class="right">perplexity</th><th class="right">against dense</th><th class="right">weights</th><th class="right">of dense</th></tr></thead>
 <tbody>
 <tr class="group"><td>none</td><td>dense</td><td class="right">${estimate(dense)}</td><td></td><td class="right">${formatBytes(dense.bytes)}</td><td></td></tr>
 ${rows}
-</tbody></table></div>`;
+</tbody></table></div></details>`;
 }
 
 function pointRow(
@@ -162,7 +181,7 @@ function costs(sweep: SweepData): Markup {
   return html`<h2>Time and memory</h2>
 <p class="quiet">Means over the points of a method; memory is the largest that the process was seen to hold, with what earlier points left behind.</p>
 <div class="scroll"><table id="costs">
-<thead><tr><th></th><th class="right">prune</th><th></th><th class="right">evaluate</th><th class="right">memory</th><th></th></tr></thead>
+<thead><tr><th></th><th class="right">prune</th><th class="bar"></th><th class="right">evaluate</th><th class="right">memory</th><th class="bar"></th></tr></thead>
 <tbody>${rows.map(({ name, colour, pruneMs, evaluateMs, peakBytes }) => html`<tr><td>${name}</td><td class="right">${shownTime(pruneMs)}</td>${bar((pruneMs ?? 0) / longest, colour)}<td class="right">${shownTime(evaluateMs)}</td><td class="right">${formatBytes(peakBytes)}</td>${bar(peakBytes / largest, colour)}</tr>`)}</tbody>
 </table></div>`;
 }

@@ -12,7 +12,7 @@ import {
   SWEEP_SCHEMA,
   type SweepRecord,
 } from "../sweep/record.ts";
-import { evaluationData } from "./evaluationData.ts";
+import { evaluationData, nameOf } from "./evaluationData.ts";
 import { kernelData, readKernelRecord } from "./kernelData.ts";
 import { manifestMap } from "./layerMaps.ts";
 import { sweepData } from "./sweepData.ts";
@@ -72,7 +72,11 @@ export function reportData(records: readonly AnyRecord[], title: string | undefi
     one.kind === "manifest" ? [manifestMap(one.record, one.path)] : [],
   );
   return {
-    title: title ?? models[0] ?? maps[0]?.title ?? "Speed of sparse products",
+    title:
+      title ??
+      (models[0] === undefined ? undefined : nameOf(models[0])) ??
+      maps[0]?.title ??
+      "Speed of sparse products",
     version: VERSION,
     sweeps: records.flatMap((one) => (one.kind === "sweep" ? [sweepData(one.record)] : [])),
     evaluations: records.flatMap((one) =>

@@ -1,4 +1,5 @@
 /** A sweep's record as the page takes it. */
+import { formatPercent } from "../../core/text.ts";
 import type { Fact, PointData, SweepData } from "../../report/index.ts";
 import type { SweepRecord, SweepResult } from "../sweep/record.ts";
 import { evaluationFacts, protocolText } from "./evaluationData.ts";
@@ -21,7 +22,12 @@ export function sweepData(record: SweepRecord): SweepData {
       calibration?.elapsed_ms == null || calibration.peak_memory_bytes === null
         ? undefined
         : { ms: calibration.elapsed_ms, peakBytes: calibration.peak_memory_bytes },
-    maps: points.map((point) => layerMap(titleOf(point), point.layers)),
+    maps: [...points]
+      .sort((a, b) => a.asked_sparsity - b.asked_sparsity)
+      .map((point) => ({
+        ...layerMap(methodLabel(point), point.layers),
+        amount: amountOf(point),
+      })),
     provenance: [...evaluationFacts(dense), ...calibrationFacts(record), ...machineFacts(record)],
   };
 }
@@ -47,10 +53,8 @@ function pointData(point: SweepResult): PointData {
   };
 }
 
-function titleOf(point: SweepResult): string {
-  const { pattern, asked_sparsity: asked } = point;
-  const amount = pattern === "unstructured" ? `${Number((asked * 100).toFixed(1))} %` : pattern;
-  return `${methodLabel(point)} ${amount}`;
+function amountOf({ pattern, asked_sparsity: asked }: SweepResult): string {
+  return pattern === "unstructured" ? formatPercent(asked) : pattern;
 }
 
 function calibrationFacts({ calibration }: SweepRecord): Fact[] {

@@ -1,6 +1,6 @@
 /** What a sweep found: a row for the dense model and one for each point. */
 import { formatError, formatPerplexity } from "../../core/figures.ts";
-import { formatBytes, formatDuration, formatPercent } from "../../core/text.ts";
+import { formatBytes, formatPercent } from "../../core/text.ts";
 import type { SweepRecord } from "../../pipeline/sweep/record.ts";
 import type { SweepReport } from "../../pipeline/sweep/sweep.ts";
 import {
@@ -59,22 +59,14 @@ export function sweepTable({ dense, points }: SweepRecord): Table {
       { key: "loss", title: "loss", align: "right", dataOnly: true },
       { key: "delta", title: "Δ", align: "right", show: showChange },
       { key: "bytes", title: "weights", align: "right", show: showBytes },
-      { key: "prune_ms", title: "prune", align: "right", show: showTime },
-      { key: "evaluate_ms", title: "evaluate", align: "right", show: showTime },
-      {
-        key: "peak_memory_bytes",
-        title: "memory",
-        align: "right",
-        show: showBytes,
-        dataOnly: true,
-      },
+      { key: "prune_ms", title: "prune", dataOnly: true },
+      { key: "evaluate_ms", title: "evaluate", dataOnly: true },
+      { key: "peak_memory_bytes", title: "memory", dataOnly: true },
       { key: "manifest_sha256", title: "manifest", dataOnly: true },
     ],
     rows,
   };
 }
-
-const showTime = (value: Cell): string => (value === null ? "" : formatDuration(Number(value)));
 
 function showChange(value: Cell): string {
   if (value === null) return "";

@@ -48,6 +48,8 @@ describe("--json", () => {
     ["eval", `eval ${DEMO} --max-windows 2 --ctx 64`, 0],
     ["eval", `eval ${DEMO} --max-windows 1 --ctx 64 --base ${DEMO} --gate agreement>=99%`, 0],
     ["eval", `eval ${DEMO} --max-windows 1 --ctx 64 --gate ppl<=1`, 4],
+    ["sweep", `sweep ${DEMO} --sparsity 0.5 --max-windows 1 --ctx 64 -o json-sweep`, 0],
+    ["report", "report json-sweep/sweep.json -o json-report.html", 0],
     ["run", "run recipe.yaml -o json-run", 0],
     ["run", "run recipe.yaml --dry-run", 0],
     ["recipe init", "recipe init", 0],
@@ -133,6 +135,7 @@ describe("other forms", () => {
     convert: "convert sparse --to dense --dry-run",
     verify: "verify sparse",
     eval: `eval ${DEMO} --max-windows 1 --ctx 64 --base ${DEMO}`,
+    sweep: `sweep ${DEMO} --sparsity 0.5 --max-windows 1 --ctx 64 -o json-sweep`,
     run: "run recipe.yaml --dry-run",
     doctor: "doctor",
   };

@@ -24,7 +24,7 @@ export default defineConfig({
       project(
         "unit",
         [
-          "test/{core,io,model,engine,eval,pipeline,formats,pruners,cli,fuzz}/**/*.test.ts",
+          "test/{core,io,model,engine,eval,pipeline,report,formats,pruners,cli,fuzz}/**/*.test.ts",
           "test/*.test.ts",
         ],
         120,

@@ -1,6 +1,7 @@
 /**
  * `npm start`: from a bare clone to a result. Installs, builds, and takes the embedded model
- * through the whole pipeline: inspect, plan, prune, verify, back to dense, verify.
+ * through the whole pipeline: inspect, plan, prune, verify, back to dense, verify, what pruning
+ * cost, and what other methods would have.
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
@@ -11,6 +12,9 @@ const MODEL = join("models", "demo");
 const WORK = ".spinfer-demo";
 const SPARSE = join(WORK, "sparse");
 const DENSE = join(WORK, "dense");
+const SWEEP = join(WORK, "sweep");
+const PAGE = join(WORK, "report.html");
+const CALIBRATION = join("docs", "examples", "calibration.txt");
 
 installPackages();
 const { buildIfStale } = await import("./build.mjs"); // after the compiler is installed
@@ -30,6 +34,14 @@ section("Back to a dense checkpoint that every runtime loads, and verified too")
 spinfer("convert", SPARSE, "-o", DENSE, "--to", "dense");
 spinfer("verify", DENSE, "--level", "full");
 
+section("What did it cost? Perplexity before and after on text the model never saw, and a gate");
+spinfer("eval", SPARSE, "--base", MODEL, "--max-windows", "16", "--gate", "ppl<=+10%");
+section("Would other methods cost less? Each at three sparsities, on fewer windows");
+const methods = ["--method", "magnitude,wanda,ria", "--sparsity", "0.5,0.6,0.7"];
+const calibration = ["--calib", CALIBRATION, "--nsamples", "16"];
+spinfer("sweep", MODEL, ...methods, ...calibration, "--max-windows", "8", "-o", SWEEP);
+spinfer("report", join(SWEEP, "sweep.json"), "-o", PAGE);
+
 section("What came out");
 const sizes = [MODEL, SPARSE, DENSE].map((folder) => [folder, weightBytes(folder)]);
 const [, before] = sizes[0];
@@ -40,6 +52,8 @@ for (const [folder, bytes] of sizes) {
   );
 }
 console.log(`
+  the report page        ${join(ROOT, PAGE)}
+
 Next:
   your own model       node ${relative(ROOT, cli())} prune PATH_OR_GGUF -o OUT --sparsity 0.5
   other methods        node ${relative(ROOT, cli())} prune --help

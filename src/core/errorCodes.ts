@@ -156,6 +156,7 @@ export const ERROR_CODES = {
   E_TEXT_SHORT: code(EXIT.usage, "the text is shorter than one window"),
   E_EVAL_COMPARE: code(EXIT.usage, "the two evaluations cannot be compared"),
   E_EVAL_REPORT: code(EXIT.input, "the file is not an evaluation report"),
+  E_RECORD: code(EXIT.input, "the file is not a record that can be used here"),
   E_GATE: code(EXIT.mismatch, "a quality gate was missed"),
 
   // writing

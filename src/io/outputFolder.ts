@@ -44,6 +44,11 @@ function besides(path: string): { partial: string; journal: string; old: string;
   };
 }
 
+/** Whether an interrupted run of this output can be gone on with. */
+export function hasUnfinished(path: string): boolean {
+  return existsSync(besides(path).partial);
+}
+
 /** Free bytes where `path` will be. */
 export function freeBytes(path: string): number {
   let folder = resolve(path);

@@ -1,9 +1,9 @@
 /** Evaluation of a model on a text: perplexity, beside another model where one is named, and gates. */
 import { SpInferError } from "../core/errors.ts";
+import { formatEstimate } from "../core/figures.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { VERSION } from "../core/version.ts";
 import type { ModelFacts, RunnableModel } from "../engine/engine.ts";
-import { formatEstimate } from "../eval/figures.ts";
 import { checkGates, type Gate, type GateMetric, judge } from "../eval/gates.ts";
 import { type Comparison, type Measured, measurePerplexity } from "../eval/perplexity.ts";
 import {

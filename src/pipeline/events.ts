@@ -9,6 +9,7 @@ export type Phase =
   | "write"
   | "verify"
   | "evaluate"
+  | "sweep"
   | "bench";
 
 export type PipelineEvent =

@@ -9,6 +9,8 @@ import { isRecord } from "../core/guards.ts";
 import { type Infer, z } from "../core/zod.ts";
 
 export const MANIFEST_FILE = "spinfer_manifest.json";
+/** A checkpoint's model card: written for people, after the manifest, and edited by them. */
+export const CARD_FILE = "README.md";
 export const MANIFEST_SCHEMA = "spinfer.manifest/1";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);

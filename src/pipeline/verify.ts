@@ -16,7 +16,13 @@ import { DEFAULT_LIMITS } from "../core/limits.ts";
 import { closeFiles, fileSize, fileSource } from "../io/openFile.ts";
 import { openStatistics } from "./calibration/statisticsFile.ts";
 import { type OnEvent, Progress } from "./events.ts";
-import { type FileRecord, MANIFEST_FILE, type Manifest, readManifest } from "./manifest.ts";
+import {
+  CARD_FILE,
+  type FileRecord,
+  MANIFEST_FILE,
+  type Manifest,
+  readManifest,
+} from "./manifest.ts";
 import { type OpenedModel, type OpenModelOptions, openModel } from "./openModel.ts";
 import { footprint, memoryBudget } from "./plan/memory.ts";
 import { weightPacker } from "./plan/packedSize.ts";
@@ -238,7 +244,7 @@ class Verification {
     await this.check("files", async () => {
       const listed = new Set(files.map(({ path }) => path));
       for (const name of readdirSync(this.path)) {
-        if (name === MANIFEST_FILE || listed.has(name)) continue;
+        if (name === MANIFEST_FILE || name === CARD_FILE || listed.has(name)) continue;
         const message = `${name} is not in the manifest`;
         this.onEvent({ type: "warning", code: "W_EXTRA_FILE", message });
       }

@@ -34,7 +34,7 @@ describe("YA-10 a command line that makes no sense", () => {
     [
       "inspect m --sparsity 0.5",
       "there is no option --sparsity of inspect",
-      "--sparsity belongs to plan, prune, calibrate, run, bench kernels, tune, recipe show",
+      "--sparsity belongs to plan, prune, calibrate, sweep, run, bench kernels, tune, recipe show",
     ],
     ["prune -o out", "prune needs a model", "see spinfer prune --help"],
     ["verify", "verify needs a checkpoint", "see spinfer verify --help"],

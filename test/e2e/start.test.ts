@@ -11,7 +11,7 @@ const WORK = join(ROOT, ".spinfer-demo");
 describe("npm start", () => {
   afterAll(() => rmSync(WORK, { recursive: true, force: true }));
 
-  it("takes the embedded model from dense to verified sparse and back", () => {
+  it("takes the embedded model from dense to verified sparse and back, and says what it cost", () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, ["scripts/start.mjs"], {
       cwd: ROOT,
       encoding: "utf8",
@@ -27,5 +27,13 @@ describe("npm start", () => {
       Number(bytes),
     );
     expect(sparse).toBeLessThan(0.65 * dense!);
+    const [, before, after] =
+      /^ +models\/demo +(\d\.\d+) .*\n +\S+sparse +50 % +(\d\.\d+) /m.exec(stdout) ?? [];
+    expect(Number(before)).toBeGreaterThan(1.4);
+    expect(Number(after)).toBeGreaterThan(Number(before));
+    expect(stdout).toMatch(/^✓ gate ppl<=\+10%: \+\d/m);
+    const page = /^ +the report page +(\S+)$/m.exec(stdout)?.[1] ?? "";
+    const points = readFileSync(page, "utf8").match(/data-point="/g);
+    expect(points).toHaveLength(9);
   });
 });

@@ -10,7 +10,9 @@ import {
   PRUNE_OPTIONS,
   RECIPE_INIT_OPTIONS,
   RECIPE_SHOW_OPTIONS,
+  REPORT_OPTIONS,
   RUN_OPTIONS,
+  SWEEP_OPTIONS,
   TUNE_OPTIONS,
   VERIFY_OPTIONS,
 } from "./options.ts";
@@ -130,6 +132,45 @@ export const COMMANDS: readonly CommandSpec[] = [
         "exit code 4 when it cost more",
       ],
       ["spinfer eval out --dataset wiki.txt --report eval.json", "keep the figures"],
+    ],
+  },
+  {
+    name: "sweep",
+    summary: "prune a model by several methods at several sparsities, and evaluate each",
+    positionals: [model],
+    options: SWEEP_OPTIONS,
+    table: true,
+    examples: [
+      [
+        "spinfer sweep ./Llama-3.2-1B --sparsity 0.3..0.7 --dataset wiki.txt -o sweep",
+        "by magnitude",
+      ],
+      [
+        "spinfer sweep ./Llama-3.2-1B --method wanda,wanda+owl,ria --calib c4.txt --dataset wiki.txt -o sweep",
+        "one calibration for all; points that sweep has are not made again",
+      ],
+      ["spinfer report sweep/sweep.json -o report.html", "see it"],
+    ],
+  },
+  {
+    name: "report",
+    summary: "write records of sweeps, evaluations and kernels as one page",
+    positionals: [
+      {
+        name: "record",
+        required: true,
+        repeated: true,
+        value: "file",
+        summary:
+          "sweep.json, what eval --report wrote, a spinfer_manifest.json, or the --json of bench kernels",
+      },
+    ],
+    options: REPORT_OPTIONS,
+    table: false,
+    examples: [
+      ["spinfer report sweep/sweep.json -o report.html", "one page that needs no network"],
+      ["spinfer report sweep/sweep.json kernels.json -o report.md", "the same as Markdown"],
+      ["spinfer report eval.json --card out", "a model card, out/README.md, for a checkpoint"],
     ],
   },
   {

@@ -543,6 +543,81 @@ export const EVAL_OPTIONS: readonly OptionSpec[] = [
   { name: "force", kind: "flag", summary: "replace an existing report", group: WRITING },
 ];
 
+const SWEEPING = "Sweep";
+
+export const SWEEP_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: "method",
+    kind: "value",
+    placeholder: "M,…",
+    summary:
+      "methods; M+owl shares its sparsity out by outliers (magnitude; with --calib wanda too)",
+    group: SWEEPING,
+  },
+  {
+    name: "sparsity",
+    kind: "value",
+    placeholder: "S,…",
+    summary: "0.5,0.6, or 0.3..0.7, or 0.3..0.7..0.05 (0.3..0.7, without --pattern)",
+    group: SWEEPING,
+  },
+  {
+    name: "pattern",
+    kind: "value",
+    placeholder: "N:M,…",
+    summary: "N:M patterns, besides sparsities",
+    group: SWEEPING,
+  },
+  ...PRUNE.filter(({ name }) => name === "targets" || name === "ignore"),
+  ...CALIBRATION.filter(({ name }) => !["field", "mode", "tokenizer", "engine"].includes(name)),
+  {
+    name: "seed",
+    kind: "value",
+    placeholder: "N",
+    summary: "seed of --windows random (0)",
+    group: CALIBRATION_GROUP,
+  },
+  { ...stats, summary: "use this statistics file instead of calibrating" },
+  ...EVAL_OPTIONS.filter(({ group }) => group === EVALUATION),
+  engine,
+  {
+    ...output,
+    summary: "the sweep's folder, for sweep.json; that of an earlier sweep is gone on with",
+  },
+  {
+    name: "keep",
+    kind: "flag",
+    summary: "keep the pruned checkpoints, in DIR/checkpoints",
+    group: WRITING,
+  },
+  { name: "force", kind: "flag", summary: "throw the record that is there away", group: WRITING },
+];
+
+export const REPORT_OPTIONS: readonly OptionSpec[] = [
+  {
+    ...output,
+    placeholder: "FILE",
+    value: "file",
+    summary: "the page: name it .html or .md; must not exist yet",
+  },
+  {
+    name: "title",
+    kind: "value",
+    placeholder: "TEXT",
+    summary: "title of the page (the model's name)",
+    group: WRITING,
+  },
+  {
+    name: "card",
+    kind: "value",
+    placeholder: "CHECKPOINT",
+    value: "folder",
+    summary: "write a model card for this pruned checkpoint (to its README.md without -o)",
+    group: WRITING,
+  },
+  { name: "force", kind: "flag", summary: "replace an existing file", group: WRITING },
+];
+
 export const DOCTOR_OPTIONS: readonly OptionSpec[] = [
   {
     name: "selftest",

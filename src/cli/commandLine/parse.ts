@@ -200,6 +200,10 @@ function bindPositionals(
       continue;
     }
     const { name, choices } = positional;
+    if (positional.repeated === true) {
+      values.set(name, words.slice(i));
+      return;
+    }
     if (choices !== undefined && !choices.includes(word)) throw badChoice(name, word, choices);
     values.set(name, word);
   }

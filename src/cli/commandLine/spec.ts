@@ -23,6 +23,8 @@ export interface OptionSpec {
 export interface PositionalSpec {
   readonly name: string;
   readonly required: boolean;
+  /** Takes every word that is left; only the last one can. */
+  readonly repeated?: boolean;
   readonly value?: ValueKind;
   readonly choices?: readonly string[];
   readonly summary: string;

@@ -8,11 +8,12 @@ const LONGEST_CHOICES = 20;
 
 /** "spinfer prune MODEL -o DIR [options]" */
 export function usageLine({ name, positionals, options }: CommandSpec): string {
-  const words = positionals.map(({ name: word, required }) =>
-    required ? word.toUpperCase() : `[${word.toUpperCase()}]`,
-  );
+  const words = positionals.map(({ name: word, required, repeated }) => {
+    const shown = `${word.toUpperCase()}${repeated === true ? "…" : ""}`;
+    return required ? shown : `[${shown}]`;
+  });
   const output = options.find((option) => option.name === "output");
-  const writes = ["prune", "convert"].includes(name) && output !== undefined;
+  const writes = ["prune", "convert", "sweep"].includes(name) && output !== undefined;
   return ["spinfer", name, ...words, ...(writes ? ["-o DIR"] : []), "[options]"].join(" ");
 }
 

@@ -14,6 +14,8 @@ export const LOADERS: Readonly<Record<string, () => Promise<Command>>> = {
   convert: async () => (await import("./convert.ts")).convert,
   verify: async () => (await import("./verify.ts")).verify,
   eval: async () => (await import("./eval.ts")).evaluate,
+  sweep: async () => (await import("./sweep.ts")).sweep,
+  report: async () => (await import("./report.ts")).report,
   run: async () => (await import("./prune.ts")).run,
   "bench kernels": async () => (await import("./bench.ts")).benchKernelsCommand,
   tune: async () => (await import("./tune.ts")).tune,

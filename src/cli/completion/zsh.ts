@@ -70,7 +70,11 @@ function optionSpec(option: OptionSpec): string {
   return specs.join(" ");
 }
 
-function positionalSpec({ name, choices, value, required }: PositionalSpec, index: number): string {
+function positionalSpec(
+  { name, choices, value, required, repeated }: PositionalSpec,
+  index: number,
+): string {
+  if (repeated === true) return quote(`*:${name}:${action(choices, value)}`);
   return quote(`${index + 1}:${required ? "" : ":"}${name}:${action(choices, value)}`);
 }
 

@@ -62,4 +62,5 @@ export const PHASE_LABELS: Readonly<Record<Phase, string>> = {
   verify: "verify",
   bench: "measure",
   evaluate: "evaluate",
+  sweep: "sweep",
 };

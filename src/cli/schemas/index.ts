@@ -5,12 +5,14 @@
  */
 import { type ZodType, z } from "../../core/zod.ts";
 import { evalReportSchema } from "../../eval/report.ts";
+import { sweepRecordSchema } from "../../pipeline/sweep/record.ts";
 import { benchResultSchema, tuneResultSchema } from "./bench.ts";
 import { calibrateResultSchema } from "./calibrate.ts";
 import { doctorResultSchema } from "./doctor.ts";
 import { inspectResultSchema } from "./inspect.ts";
 import { bytes, count, errorSchema, milliseconds, warningSchema } from "./parts.ts";
 import { planResultSchema } from "./plan.ts";
+import { reportResultSchema } from "./report.ts";
 import { runResultSchema } from "./run.ts";
 import {
   completionSchema,
@@ -34,6 +36,8 @@ export const RESULTS = {
   convert: planned,
   verify: verifyResultSchema,
   eval: evalReportSchema,
+  sweep: sweepRecordSchema,
+  report: reportResultSchema,
   run: planned,
   "bench kernels": benchResultSchema,
   tune: tuneResultSchema,
@@ -75,6 +79,7 @@ export const progressSchema = z.strictObject({
     "write",
     "verify",
     "evaluate",
+    "sweep",
     "bench",
   ]),
   item: z.string().describe("The tensor or file that was finished last"),

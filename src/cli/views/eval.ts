@@ -1,7 +1,7 @@
 /** What an evaluation found: the protocol, a row for each model, the gates. */
 import { SpInferError } from "../../core/errors.ts";
+import { formatError, formatPerplexity } from "../../core/figures.ts";
 import { formatDuration, formatPercent } from "../../core/text.ts";
-import { formatError, formatPerplexity } from "../../eval/figures.ts";
 import type { EvalReport } from "../../eval/report.ts";
 import type { Outcome } from "../outcome.ts";
 import {

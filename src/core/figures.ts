@@ -1,5 +1,10 @@
 /** Perplexities as people read them. */
-import type { Estimate } from "./sums.ts";
+
+/** A mean with its standard error; none with one value. */
+interface Estimate {
+  readonly mean: number;
+  readonly stderr?: number | undefined;
+}
 
 /** Four digits or so: 1.5265, 21.40, 48,419. */
 export function formatPerplexity(value: number): string {

@@ -1,0 +1,112 @@
+/** What a page is made of. Plain values; texts come as they are and are made safe where they are put. */
+
+export interface ReportData {
+  readonly title: string;
+  /** Of SpInfer, which made the page. */
+  readonly version: string;
+  readonly sweeps: readonly SweepData[];
+  readonly evaluations: readonly EvaluationData[];
+  readonly checkpoints: readonly LayerMap[];
+  readonly kernels: readonly KernelData[];
+}
+
+/** A label and its value; long values are hashes and the like. */
+export type Fact = readonly [label: string, value: string];
+
+export interface PerplexityData {
+  readonly perplexity: number;
+  readonly stderr: number | null;
+}
+
+export interface SweepData {
+  readonly model: string;
+  /** "wanda, windows of 512": under the axis. */
+  readonly protocol: string;
+  readonly dense: PerplexityData & {
+    /** Of the model's files. */
+    readonly bytes: number;
+    readonly evaluateMs: number;
+    readonly peakBytes: number;
+  };
+  readonly points: readonly PointData[];
+  readonly calibration?: { readonly ms: number; readonly peakBytes: number } | undefined;
+  readonly maps: readonly LayerMap[];
+  readonly provenance: readonly Fact[];
+}
+
+export interface PointData extends PerplexityData {
+  readonly method: string;
+  /** Of the matrices that were pruned. */
+  readonly sparsity: number;
+  /** As asked for; what points of several methods share. */
+  readonly asked: number;
+  /** N:M; absent: unstructured. */
+  readonly pattern?: string | undefined;
+  /** perplexity / dense − 1 */
+  readonly delta: number;
+  readonly bytes: number;
+  /** Of the same tensors, stored dense. */
+  readonly denseBytes: number;
+  readonly pruneMs: number;
+  readonly evaluateMs: number;
+  readonly peakBytes: number;
+}
+
+/** The pruned matrices of one checkpoint, by block and kind. */
+export interface LayerMap {
+  /** The method, or the checkpoint's name. */
+  readonly title: string;
+  /** Of a point of a sweep: "50 %", "2:4". */
+  readonly amount?: string | undefined;
+  readonly cells: readonly LayerCell[];
+}
+
+export interface LayerCell {
+  /** self_attn.q_proj */
+  readonly kind: string;
+  readonly block: number;
+  readonly sparsity: number;
+  readonly bytes: number;
+  readonly denseBytes: number;
+}
+
+export interface EvaluationData extends PerplexityData {
+  readonly model: string;
+  readonly protocol: string;
+  readonly sparsity: number | null;
+  readonly base?:
+    | (PerplexityData & {
+        readonly model: string;
+        readonly delta: number;
+        readonly kl: number | null;
+        readonly agreement: number | null;
+      })
+    | undefined;
+  readonly gates: readonly { readonly gate: string; readonly passed: boolean }[];
+  readonly provenance: readonly Fact[];
+}
+
+export interface KernelData {
+  readonly gpu: string;
+  readonly method: string;
+  readonly means: readonly KernelMean[];
+  readonly cells: readonly KernelCell[];
+  readonly provenance: readonly Fact[];
+}
+
+/** Geometric mean over matrices. */
+export interface KernelMean {
+  readonly tokens: number;
+  readonly sparsity: number;
+  readonly matrices: number;
+  /** Time of the best dense product over that of the sparse one. */
+  readonly ratio: number;
+}
+
+export interface KernelCell {
+  readonly matrix: string;
+  readonly tokens: number;
+  readonly sparsity: number;
+  readonly baseline: string;
+  readonly ratio: number;
+}

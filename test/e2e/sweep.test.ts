@@ -1,0 +1,209 @@
+/** spinfer sweep and report as their users run them: on the embedded model, with few windows. */
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { type SweepRecord, sweepRecordSchema } from "../../src/pipeline/sweep/record.ts";
+import { cli, cliError, cliJson } from "../helpers/cli.ts";
+import { fileFolder } from "../helpers/models.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const folder = fileFolder();
+const options = { cwd: folder };
+const FEW = ["--ctx", "64", "--max-windows", "2", "--progress", "none"];
+const CALIB = ["--calib", "text.txt", "--nsamples", "2", "--seqlen", "64"];
+const FIRST = ["sweep", "demo", "--method", "magnitude,wanda", "--sparsity", "0.5,0.6"];
+
+const recordIn = (name: string): SweepRecord =>
+  JSON.parse(readFileSync(join(folder, name, "sweep.json"), "utf8"));
+const namesOf = ({ points }: SweepRecord): string[] => points.map(({ name }) => name);
+
+let first: SweepRecord;
+
+beforeAll(() => {
+  cpSync(join(ROOT, "models/demo"), join(folder, "demo"), { recursive: true });
+  cpSync(join(ROOT, "docs/examples/calibration.txt"), join(folder, "text.txt"));
+  first = cliJson([...FIRST, ...FEW, ...CALIB, "-o", "sweep", "--keep"], options) as SweepRecord;
+});
+
+describe("a sweep", () => {
+  it("has a point for each method and sparsity, by one calibration", () => {
+    expect(sweepRecordSchema.parse(first)).toEqual(first);
+    expect(first).toEqual(recordIn("sweep"));
+    expect(namesOf(first)).toEqual(["magnitude-0.5", "magnitude-0.6", "wanda-0.5", "wanda-0.6"]);
+    const [magnitude, , wanda] = first.points;
+    expect(magnitude!.statistics_sha256).toBeNull();
+    expect(wanda!.statistics_sha256).toBe(first.calibration!.sha256);
+    expect(first.calibration).toMatchObject({ nsamples: 2, seqlen: 64, gram: false });
+    for (const point of first.points) {
+      expect(point.delta).toBeCloseTo(point.perplexity / first.dense.perplexity - 1, 12);
+      expect(point.layers.length).toBe(28);
+      expect(point.bytes).toBeLessThan(point.dense_bytes);
+      expect(point.peak_memory_bytes).toBeGreaterThan(50e6);
+    }
+  });
+
+  it("gives what prune with the same statistics and eval give", () => {
+    const stats = ["--stats", "sweep/calibration.statistics", "--sparsity", "0.6"];
+    const pruned = cli(["prune", "demo", ...stats, "--method", "wanda", "-o", "w"], options);
+    expect(pruned.status, pruned.stderr).toBe(0);
+    const evaluated = cliJson(["eval", "w", ...FEW], options);
+    const point = first.points.find(({ name }) => name === "wanda-0.6")!;
+    expect(point.perplexity).toBeCloseTo(Number(evaluated["perplexity"]), 6);
+    const model = evaluated["model"] as { manifest_sha256: string };
+    const weights = (path: string): Buffer => readFileSync(join(folder, path, "model.safetensors"));
+    expect(weights("sweep/checkpoints/wanda-0.6").equals(weights("w"))).toBe(true);
+    expect(model.manifest_sha256).toMatch(/^[0-9a-f]{64}$/);
+  });
+
+  it("goes on: points of the record stay, others are added, nothing is left behind", () => {
+    const more = ["sweep", "demo", "--method", "magnitude,wanda+owl", "--sparsity", "0.6"];
+    const line = [...more, "--pattern", "2:4", ...FEW, ...CALIB, "-o", "sweep"];
+    const { status, stdout, stderr } = cli(line, options);
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("7 points, 4 of them from before");
+    const record = recordIn("sweep");
+    expect(namesOf(record).slice(4)).toEqual(["magnitude-2:4", "wanda+owl-0.6", "wanda+owl-2:4"]);
+    expect(record.points.slice(0, 4)).toEqual(first.points);
+    expect(record.calibration).toEqual(first.calibration);
+    expect(readdirSync(join(folder, "sweep")).sort()).toEqual([
+      "calibration.statistics",
+      "checkpoints",
+      "sweep.json",
+    ]);
+    expect(readdirSync(join(folder, "sweep/checkpoints")).sort()).toEqual(namesOf(first).sort());
+  });
+
+  it("is refused in the folder of another one", () => {
+    const words = ["sweep", "demo", "--sparsity", "0.5", "-o", "sweep", "--progress", "none"];
+    expect(cliError([...words, "--ctx", "32", "--max-windows", "2"], options)).toMatchObject({
+      status: 10,
+      code: "E_RESUME_MISMATCH",
+      message: expect.stringContaining("another ctx"),
+    });
+    const other = [
+      "sweep",
+      "demo",
+      "--method",
+      "ria",
+      ...FEW,
+      "--calib",
+      "text.txt",
+      "-o",
+      "sweep",
+    ];
+    expect(cliError([...other, "--nsamples", "3"], options)).toMatchObject({
+      code: "E_RESUME_MISMATCH",
+      message: expect.stringContaining("another nsamples"),
+    });
+    mkdirSync(join(folder, "full"));
+    writeFileSync(join(folder, "full/note.txt"), "mine");
+    expect(cliError(["sweep", "demo", "-o", "full"], options).code).toBe("E_OUTPUT_EXISTS");
+  });
+
+  it.each([
+    [["--sparsity", "0.7..0.3"], "E_OPTION"],
+    [["--sparsity", "1"], "E_OPTION"],
+    [["--pattern", "4:2"], "E_OPTION"],
+    [["--method", "magnitude,magnitude"], "E_OPTION"],
+    [["--method", "magic"], "E_PRUNER_UNKNOWN"],
+    [["--method", "wanda"], "E_STATS_MISSING"],
+  ] as const)("with %j is refused before any work", (words, code) => {
+    expect(cliError(["sweep", "demo", ...words, "-o", "never"], options).code).toBe(code);
+    expect(existsSync(join(folder, "never"))).toBe(false);
+  });
+});
+
+describe("a report", () => {
+  const report = (...words: string[]) => cli(["report", ...words], options);
+
+  it("is a page or Markdown, by the name of its file", () => {
+    expect(report("sweep/sweep.json", "-o", "page.html").status).toBe(0);
+    const page = readFileSync(join(folder, "page.html"), "utf8");
+    for (const { perplexity } of recordIn("sweep").points) {
+      expect(page).toContain(`data-perplexity="${perplexity}"`);
+    }
+    expect(report("sweep/sweep.json", "-o", "page.md", "--title", "One | two").status).toBe(0);
+    expect(readFileSync(join(folder, "page.md"), "utf8")).toMatch(/^# One \\\| two$/m);
+    expect(cliError(["report", "sweep/sweep.json", "-o", "page.html"], options)).toMatchObject({
+      code: "E_OUTPUT_EXISTS",
+    });
+    expect(cliError(["report", "sweep/sweep.json", "-o", "page.pdf"], options).code).toBe(
+      "E_OPTION",
+    );
+    expect(cliError(["report", "sweep/sweep.json"], options).code).toBe("E_USAGE");
+  });
+
+  it("takes evaluations, manifests, and what bench kernels printed", () => {
+    const evaluated = cli(["eval", "w", ...FEW, "--json"], options);
+    writeFileSync(join(folder, "eval.json"), evaluated.stdout);
+    writeFileSync(join(folder, "kernels.json"), JSON.stringify(KERNELS));
+    const paths = ["eval.json", "w/spinfer_manifest.json", "kernels.json"];
+    const result = cliJson(["report", ...paths, "-o", "all.html"], options);
+    expect(result).toMatchObject({
+      records: 3,
+      form: "html",
+      sections: ["evaluations", "checkpoints", "kernels"],
+    });
+    const page = readFileSync(join(folder, "all.html"), "utf8");
+    expect(page).toContain("Speed of products on NVIDIA H100");
+    expect(page).toContain("1.21×");
+  });
+
+  it("refuses what is no record", () => {
+    writeFileSync(join(folder, "bad.json"), '{"schema":"spinfer.sweep/1","points":[]}');
+    writeFileSync(join(folder, "other.json"), '{"schema":"spinfer.sweep/2"}');
+    for (const [path, message] of [
+      ["bad.json", "created_by"],
+      ["other.json", "spinfer.sweep/2"],
+      ["text.txt", "not JSON"],
+      ["demo/config.json", "does not say what it is"],
+    ] as const) {
+      expect(cliError(["report", path, "-o", "x.html"], options)).toMatchObject({
+        status: 3,
+        code: "E_RECORD",
+        message: expect.stringContaining(message),
+      });
+    }
+  });
+
+  it("is a model card of a checkpoint that verify accepts", () => {
+    const checkpoint = "sweep/checkpoints/wanda-0.6";
+    expect(report("sweep/sweep.json", "--card", checkpoint).status).toBe(0);
+    const card = readFileSync(join(folder, checkpoint, "README.md"), "utf8");
+    const front = parse(card.split("---\n")[1]!);
+    expect(front).toMatchObject({
+      library_name: "spinfer",
+      license: "apache-2.0",
+      tags: ["spinfer", "sparse", "pruned", "wanda", "60-percent"],
+    });
+    const point = first.points.find(({ name }) => name === "wanda-0.6")!;
+    expect(front["model-index"][0].results[0].metrics[0].value).toBe(point.perplexity);
+    const verified = cli(["verify", checkpoint], options);
+    expect([verified.status, verified.stderr]).toEqual([0, ""]);
+    expect(cliError(["report", "kernels.json", "--card", checkpoint], options).code).toBe(
+      "E_RECORD",
+    );
+  });
+});
+
+const KERNELS = {
+  schema: "spinfer.result/1",
+  command: "bench kernels",
+  result: {
+    gpu: {
+      ...{ name: "NVIDIA H100", driver: "580.65", cuda: "13.0" },
+      ...{ sm_clock_max_mhz: 1980, power_limit_w: 700 },
+    },
+    started: "2026-11-23T10:00:00Z",
+    method: "Cold L2.",
+    cells: [
+      {
+        ...{ build_version: "0.1.0", matrix: "4096×4096", n_batch: 1, sparsity: 0.5 },
+        ...{ baseline: "gemv", ratio: 1.21 },
+      },
+    ],
+    means: [{ n_batch: 1, sparsity: 0.5, cells: 1, ratio: 1.21 }],
+  },
+};

@@ -31,7 +31,20 @@ const OLDER = {
     },
   },
   "qwen2, sliding": { rope_theta: 10_000 },
-  gpt_neox: { rotary_pct: 0.25, rotary_emb_base: 10_000 },
+  // windows that nothing turns on, and ones that begin with a block that is not there
+  qwen2: {
+    rope_theta: 10_000,
+    use_sliding_window: undefined,
+    sliding_window: 20,
+    max_window_layers: 0,
+  },
+  qwen3: {
+    rope_theta: 10_000,
+    use_sliding_window: true,
+    sliding_window: 20,
+    max_window_layers: undefined,
+  },
+  gpt_neox: { rotary_pct: 0.25, rotary_emb_base: 10_000, use_parallel_residual: undefined },
   "phi3, longrope": {
     rope_theta: 10_000,
     rope_scaling: {

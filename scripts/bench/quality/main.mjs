@@ -11,8 +11,8 @@
  *
  * One calibration in one pass with Gram matrices serves all methods, on both sides. PyTorch runs on a
  * GPU where there is one, in float32. Each of our folders is evaluated by our engine and by PyTorch.
- * What has not begun after --seconds is left out and says so. Writes quality.md and quality.json;
- * quality.json after each point.
+ * What has not begun after --seconds is left out and says so. Writes quality.md and quality.json, anew
+ * after each point.
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -139,11 +139,8 @@ async function main() {
   await inParallel(kept, Number(options.jobs));
   await Promise.all(answers);
   await python.end();
-  result.elapsed_seconds = (performance.now() - began) / 1000;
   save();
-  const markdown = table(result);
-  writeFileSync(join(out, "quality.md"), markdown);
-  console.log(markdown);
+  console.log(table(result));
 }
 
 async function reference(point, python) {
@@ -258,9 +255,12 @@ function startPython(model) {
   });
   const waiting = [];
   let failure;
-  createInterface({ input: child.stdout }).on("line", (line) =>
-    waiting.shift().accept(JSON.parse(line)),
-  );
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    const { accept, refuse } = waiting.shift();
+    const found = JSON.parse(line);
+    if (found.failed === undefined) accept(found);
+    else refuse(new Error(`PyTorch: ${found.failed}`));
+  });
   child.stdin.on("error", () => {}); // it has ended, and says so below
   const closed = new Promise((done) => child.on("close", done)).then((status) => {
     failure = new Error(`the PyTorch script ended with ${status}`);
@@ -327,7 +327,10 @@ function sha256(bytes) {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
+/** After each point, so that a run that is cut off leaves what it has. */
 function save() {
+  result.elapsed_seconds = (performance.now() - began) / 1000;
+  writeFileSync(join(out, "quality.md"), table(result));
   writeFileSync(join(out, "quality.json"), `${JSON.stringify(result, null, 1)}\n`);
 }
 

@@ -122,7 +122,7 @@ function pointTable(sweep: SweepData): Markup {
 <tbody>
 <tr class="group"><td>none</td><td>dense</td><td class="right">${estimate(dense)}</td><td></td><td class="right">${formatBytes(dense.bytes)}</td><td></td></tr>
 ${rows}
-</tbody></table></div></details>`;
+</tbody></table></div><p class="quiet">The dense model has the size of its files, whatever they hold; shares are of the same tensors, stored dense in the dtype of the pruned checkpoint.</p></details>`;
 }
 
 function pointRow(

@@ -26,7 +26,7 @@ beforeAll(() => {
   );
   writeFileSync(
     join(folder, "foreign.yaml"),
-    'stage:\n  pruning_modifiers:\n    MagnitudePruningModifier:\n      final_sparsity: 0.5\n      targets: ["Linear"]\n',
+    'sparsity_stage:\n  pruning_modifiers:\n    MagnitudePruningModifier:\n      final_sparsity: 0.5\n      targets: ["Linear"]\n',
   );
   expect(cli(["prune", "model", "-o", "sparse", "--threads", "2"], options).status).toBe(0);
   cpSync(join(folder, "sparse"), join(folder, "damaged"), { recursive: true });

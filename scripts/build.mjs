@@ -9,6 +9,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -18,6 +19,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** What a library with all targets says of itself (scripts/buildKernels.mjs). */
+const ALL_TARGETS = "sm_80 sm_86 sm_89 sm_90a sm_100 sm_120";
 const SOURCES = ["src", "formats", "pruners"];
 /** Files other than TypeScript that the code reads; the same paths under dist/. */
 const ASSET = /\.(?:wasm|schema\.json)$/;
@@ -49,7 +52,9 @@ export function build() {
 /** The CUDA library, where it was built for this platform: what an npm package brings along. */
 function placeLibrary(folder) {
   const library = join(ROOT, "kernels/build/libspinfer.so");
-  if (!existsSync(library)) return;
+  // a build for one GPU is for whoever made it, not for others
+  const isForAll = existsSync(library) && readFileSync(library).includes(ALL_TARGETS);
+  if (!isForAll) return;
   const target = join(folder, "native", `${process.platform}-${process.arch}`, "libspinfer.so");
   mkdirSync(dirname(target), { recursive: true });
   copyFileSync(library, target);

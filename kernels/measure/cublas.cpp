@@ -28,6 +28,7 @@ struct Heuristic {
 
 struct Lt {
   int (*create)(void**);
+  int (*destroy)(void*);
   int (*create_operation)(void**, int, int);
   int (*destroy_operation)(void*);
   int (*set_operation)(void*, int, const void*, size_t);
@@ -43,6 +44,7 @@ struct Lt {
   Lt() {
     const OpenLibrary library("cuBLASLt", {"libcublasLt.so.13", "libcublasLt.so.12"});
     create = library.find<decltype(create)>("cublasLtCreate");
+    destroy = library.find<decltype(destroy)>("cublasLtDestroy");
     create_operation = library.find<decltype(create_operation)>("cublasLtMatmulDescCreate");
     destroy_operation = library.find<decltype(destroy_operation)>("cublasLtMatmulDescDestroy");
     set_operation = library.find<decltype(set_operation)>("cublasLtMatmulDescSetAttribute");
@@ -65,6 +67,7 @@ const Lt& lt() {
 
 struct Gemm {
   int (*create)(void**);
+  int (*destroy)(void*);
   int (*set_stream)(void*, cudaStream_t);
   int (*set_workspace)(void*, void*, size_t);
   int (*multiply)(void*, int, int, int, int, int, const void*, const void*, int, int, const void*,
@@ -72,6 +75,7 @@ struct Gemm {
   Gemm() {
     const OpenLibrary library("cuBLAS", {"libcublas.so.13", "libcublas.so.12"});
     create = library.find<decltype(create)>("cublasCreate_v2");
+    destroy = library.find<decltype(destroy)>("cublasDestroy_v2");
     set_stream = library.find<decltype(set_stream)>("cublasSetStream_v2");
     set_workspace = library.find<decltype(set_workspace)>("cublasSetWorkspace_v2");
     multiply = library.find<decltype(multiply)>("cublasGemmEx");
@@ -92,7 +96,7 @@ int type_of(const DenseProblem& p) { return p.value_dtype == SPINFER_BF16 ? kRea
 
 // Column-major, as cuBLAS sees it: W^T is cols x rows, x cols x n, y rows x n.
 struct Operation {
-  void *description, *w, *x, *y;
+  void *description = nullptr, *w = nullptr, *x = nullptr, *y = nullptr;
 
   explicit Operation(const DenseProblem& p) {
     const int type = type_of(p);
@@ -107,8 +111,10 @@ struct Operation {
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
   ~Operation() {
-    for (void* layout : {w, x, y}) lt().destroy_layout(layout);
-    lt().destroy_operation(description);
+    for (void* layout : {w, x, y}) {
+      if (layout != nullptr) lt().destroy_layout(layout);
+    }
+    if (description != nullptr) lt().destroy_operation(description);
   }
 };
 
@@ -119,6 +125,11 @@ Cublas::Cublas(cudaStream_t stream) : workspace_(kWorkspaceBytes), stream_(strea
   must_blas(gemm().create(&gemm_), "cublasCreate");
   must_blas(gemm().set_stream(gemm_, stream), "cublasSetStream");
   must_blas(gemm().set_workspace(gemm_, workspace_.as<>(), kWorkspaceBytes), "cublasSetWorkspace");
+}
+
+Cublas::~Cublas() {
+  if (gemm_ != nullptr) gemm().destroy(gemm_);
+  if (lt_ != nullptr) lt().destroy(lt_);
 }
 
 std::vector<Candidate> Cublas::lt_candidates(const DenseProblem& p) {

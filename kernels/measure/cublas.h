@@ -25,6 +25,8 @@ struct DenseProblem {
 class Cublas {
  public:
   explicit Cublas(cudaStream_t stream);
+  Cublas(const Cublas&) = delete;
+  ~Cublas();
   // Every heuristic that three workspace limits (64 MiB, 4 MiB, none) give, without repetition.
   std::vector<Candidate> lt_candidates(const DenseProblem& problem);
   Candidate gemm_candidate(const DenseProblem& problem);

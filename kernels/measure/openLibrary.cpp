@@ -34,12 +34,12 @@ std::vector<std::string> folders() {
 OpenLibrary::OpenLibrary(const char* title, const std::vector<std::string>& names)
     : title_(title) {
   std::string tried;
-  for (const std::string& name : names) {
-    for (const std::string& folder : folders()) {
+  for (const std::string& name : names) tried += (tried.empty() ? "" : ", ") + name;
+  for (const std::string& folder : folders()) {
+    for (const std::string& name : names) {
       handle_ = dlopen((folder + name).c_str(), RTLD_NOW | RTLD_GLOBAL);
       if (handle_ != nullptr) return;
     }
-    tried += (tried.empty() ? "" : ", ") + name;
   }
   throw Failure{SPINFER_MISSING, title_ + " was not found: no " + tried +
                                      " (SPINFER_CUDA_LIBRARIES names folders to look in)"};

@@ -14,6 +14,7 @@ struct StreamArgs {
 
 template <int kWarps, int kStages, int kBlocksPerSm, int kSplit>
 __global__ void __launch_bounds__(kWarps* kLanes, kBlocksPerSm) stream_chunks(StreamArgs a) {
+#if __CUDA_ARCH__ >= 900  // bulk copies; stream_candidates() asks for no other
   extern __shared__ __align__(128) uint8_t shared[];
   const uint32_t warp = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
   const uint32_t base = ptx::shared_address(shared);
@@ -46,6 +47,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, kBlocksPerSm) stream_chunks(St
     ring.refill(i);
   }
   if (seen == 0x12345678u) *a.sink = seen;  // never in practice, but the reads must stay
+#endif
 }
 
 struct Problem {
@@ -83,6 +85,9 @@ void add(const Problem& p, std::vector<Candidate>* list) {
 
 std::vector<Candidate> stream_candidates(const MatrixCopies& matrix, uint32_t* sink,
                                          cudaStream_t stream) {
+  DeviceFacts device;
+  must(current_device("stream limit", &device));
+  if (device.major < 9) return {};
   const Problem problem{matrix, sink, stream};
   std::vector<Candidate> list;
   add<16, 2, 1, 1>(problem, &list);

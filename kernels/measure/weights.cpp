@@ -94,6 +94,7 @@ Weights Weights::load(const void* meta_bytes_at, uint64_t meta_bytes, const void
   w.payload_.upload(payload, payload_bytes);
   w.offsets_.upload(static_cast<const uint8_t*>(meta_bytes_at) + meta.offsets_at,
                     w.facts_.offsets_bytes);
+  must(cudaDeviceSynchronize(), "upload");  // the session's stream does not wait for copies
   must(spinfer_decode(&w.sparse_.first, w.dense_.as<>(), stream));
   w.replicate(stream);
   return w;

@@ -3,7 +3,7 @@ import koffi from "koffi";
 
 const library = koffi.load(process.argv[2]);
 const decode = library.func("int32_t spinfer_decode(void *w, uint64_t dense, void *stream)");
-const describe = library.func("int32_t spinfer_session_open(void *out)");
+const open = library.func("int32_t spinfer_session_open(void *out)");
 const draw = library.func("int32_t spinfer_session_draw(void *session, void *request, void *out)");
 const lastError = library.func("const char *spinfer_last_error()");
 const matrix = koffi.struct({
@@ -19,7 +19,7 @@ const matrix = koffi.struct({
 
 process.on("message", ({ id }) => {
   const session = Buffer.alloc(8);
-  describe(session);
+  open(session);
   const bytes = Buffer.alloc(koffi.sizeof(matrix));
   koffi.encode(bytes, matrix, {
     payload: 0x1000,

@@ -28,6 +28,17 @@ export function numbers(
   throw new SpInferError("E_OPTION", `--${name}: ${repeated} is there twice`);
 }
 
+/** One number. Throws E_OPTION as `numbers` does, and for more than one. */
+export function number(
+  given: Arguments,
+  name: string,
+  bounds: { least: number; most: number; whole: boolean },
+): number | undefined {
+  const list = numbers(given, name, bounds);
+  if (list === undefined || list.length === 1) return list?.[0];
+  throw new SpInferError("E_OPTION", `--${name}: one number is expected, not ${list.length}`);
+}
+
 /** Throws E_OPTION for a word that is none of the choices. */
 export function choices<Choice extends string>(
   given: Arguments,

@@ -3,7 +3,7 @@ import { SpInferError } from "../../core/errors.ts";
 import { MASKS } from "../../engine/cuda/index.ts";
 import { benchCases } from "../../pipeline/bench/cases.ts";
 import { benchKernels, geometricMeans } from "../../pipeline/bench/kernels.ts";
-import { choices, numbers, words } from "../commandLine/lists.ts";
+import { choices, number, numbers, words } from "../commandLine/lists.ts";
 import type { Invocation } from "../invocation.ts";
 import type { Outcome } from "../outcome.ts";
 import { benchDocument, benchResult, benchTable } from "../views/bench.ts";
@@ -18,7 +18,12 @@ export async function benchKernelsCommand(invocation: Invocation): Promise<Outco
       hint: "give a model, --shapes or --config; without any, the decode shapes are measured",
     });
   }
-  const [energy = 0] = numbers(given, "energy", { least: 0, most: 60, whole: false }) ?? [];
+  const energy = number(given, "energy", { least: 0, most: 60, whole: false }) ?? 0;
+  if (given.has("model") && given.has("dtype")) {
+    throw new SpInferError("E_USAGE", "--dtype is of drawn matrices; a model has its own", {
+      hint: "leave --dtype out, or give --shapes",
+    });
+  }
   const cases = await benchCases({
     model: given.text("model"),
     shapes: words(given, "shapes"),

@@ -87,6 +87,7 @@ export const benchResultSchema = z.strictObject({
     z.strictObject({
       n_batch: count,
       sparsity: fraction,
+      mask: z.string(),
       cells: count,
       ratio: positive,
       overlap_ratio: positive,

@@ -7,6 +7,7 @@ import {
   type KernelBenchReport,
   type KernelRow,
   type MeanRow,
+  maskOf,
   sparseBytes,
   speedup,
 } from "../../pipeline/bench/kernels.ts";
@@ -42,9 +43,10 @@ export function benchResult(report: KernelBenchReport): BenchResult {
     method: METHOD,
     cells: report.rows.map((row) => cellOf(row, report)),
     means: geometricMeans(report.rows).map(
-      ({ tokens, sparsity, cells, ratio, overlapRatio, streamRatio }) => ({
+      ({ tokens, sparsity, mask, cells, ratio, overlapRatio, streamRatio }) => ({
         n_batch: tokens,
         sparsity,
+        mask,
         cells,
         ratio,
         overlap_ratio: overlapRatio,
@@ -69,7 +71,7 @@ function cellOf(row: KernelRow, { gpu, started }: KernelBenchReport): BenchCell 
     k: weights.cols,
     n_batch: tokens,
     dtype: matrix.dtype,
-    mask: matrix.source.kind === "drawn" ? matrix.source.mask : "checkpoint",
+    mask: maskOf(row),
     asked_sparsity: matrix.source.sparsity,
     sparsity: row.sparsity,
     avg_ns: nanoseconds(sparse.meanUs),
@@ -194,16 +196,18 @@ function meansTable(means: readonly MeanRow[]): Table {
   return {
     columns: [
       { key: "n", title: "N", align: right },
-      { key: "zeros", title: "zeros", align: right, show: showPercent },
+      { key: "zeros", title: "zeros asked", align: right, show: showPercent },
+      { key: "mask", title: "mask" },
       { key: "cells", title: "cells", align: right },
       { key: "ratio", title: "ratio", align: right, show: showRatio, tone: winOrLoss },
       { key: "overlap", title: "with overlap", align: right, show: showRatio, tone: winOrLoss },
       { key: "limit", title: "limit", align: right, show: showRatio },
     ],
     rows: means.map(
-      ({ tokens, sparsity, cells, ratio, overlapRatio, streamRatio }): Row => ({
+      ({ tokens, sparsity, mask, cells, ratio, overlapRatio, streamRatio }): Row => ({
         n: tokens,
         zeros: sparsity,
+        mask,
         cells,
         ratio,
         overlap: overlapRatio,

@@ -113,13 +113,15 @@ function findings(facts: DoctorFacts, steps: readonly SelftestStep[] | undefined
 }
 
 /** A machine without a GPU is nothing to worry about; one whose GPU cannot be used is. */
-function gpuFinding({ cuda: { library, gpu, problem } }: DoctorFacts): Finding {
+function gpuFinding({ cuda: { library, gpu, problem }, environment }: DoctorFacts): Finding {
   if (gpu !== null) return { what: "GPU", status: "good", value: gpuLine(gpu) };
-  const plain = library === null || problem?.code === "E_GPU_NONE";
+  const isNamed = (environment["SPINFER_LIBRARY"] ?? "") !== "";
+  const plain = !isNamed && (library === null || problem?.code === "E_GPU_NONE");
+  const found = isNamed && problem?.found ? ` (${problem.found})` : "";
   return {
     what: "GPU",
     status: plain ? "fact" : "caution",
-    value: `not used: ${problem?.message ?? "unknown"}`,
+    value: `not used: ${problem?.message ?? "unknown"}${found}`,
     advice: "everything but spinfer bench and spinfer tune works without",
   };
 }

@@ -52,6 +52,9 @@ export function tuneTable(report: TuneReport): Table {
     columns: [
       { key: "matrix", title: "layers" },
       { key: "shape", title: "outputs × inputs" },
+      { key: "rows", title: "", dataOnly: true },
+      { key: "cols", title: "", dataOnly: true },
+      { key: "dtype", title: "", dataOnly: true },
       {
         key: "zeros",
         title: "zeros",
@@ -67,13 +70,16 @@ export function tuneTable(report: TuneReport): Table {
       { key: "ratio", title: "ratio", align: "right", show: showRatio },
       { key: "overlap_ratio", title: "with overlap", align: "right", show: showRatio },
       { key: "kernel", title: "kernel" },
-      { key: "from", title: "" },
+      { key: "from", title: "ratio from" },
     ],
     rows: report.matrices.flatMap(({ matrix, sparsity, plan }) =>
       plan.choices.map(
         (choice): Row => ({
           matrix: kindOf(matrix.tensor),
           shape: `${matrix.rows}×${matrix.cols}`,
+          rows: matrix.rows,
+          cols: matrix.cols,
+          dtype: matrix.dtype,
           zeros: sparsity,
           storage: plan.storage,
           tokens: choice.tokens,

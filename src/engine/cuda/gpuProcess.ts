@@ -103,6 +103,7 @@ export class GpuProcess {
       );
       this.child.kill("SIGKILL");
     };
+    if (options.signal?.aborted === true) cancel();
     options.signal?.addEventListener("abort", cancel, { once: true });
     this.stopListening = () => options.signal?.removeEventListener("abort", cancel);
   }

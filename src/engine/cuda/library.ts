@@ -135,6 +135,10 @@ export class Library {
     } catch (cause) {
       throw new LibraryFailure(path, `it does not load: ${(cause as Error).message}`);
     }
+    const version = versionOf(path, loaded);
+    if (version !== ABI_VERSION) {
+      throw new LibraryFailure(path, `its ABI version is ${version}, expected ${ABI_VERSION}`);
+    }
     const functions = Object.fromEntries(
       Object.entries(DECLARATIONS).map(([name, declaration]) => {
         try {
@@ -144,10 +148,6 @@ export class Library {
         }
       }),
     ) as unknown as Record<FunctionName, NativeFunction>;
-    const version = functions.spinfer_abi_version() as number;
-    if (version !== ABI_VERSION) {
-      throw new LibraryFailure(path, `its ABI version is ${version}, expected ${ABI_VERSION}`);
-    }
     return new Library(koffi, functions, structs(koffi));
   }
 
@@ -297,7 +297,6 @@ export class Library {
 }
 
 const DECLARATIONS = {
-  spinfer_abi_version: "int32_t spinfer_abi_version()",
   spinfer_last_error: "const char *spinfer_last_error()",
   spinfer_describe_gpu: "int32_t spinfer_describe_gpu(void *out)",
   spinfer_list_geometry: "int32_t spinfer_list_geometry(int32_t index, void *out)",
@@ -312,6 +311,15 @@ const DECLARATIONS = {
     "int32_t spinfer_session_measure(void *session, int32_t what, uint32_t n, void *geometry, uint32_t flags, double energy_seconds, void *out)",
 } as const;
 type FunctionName = keyof typeof DECLARATIONS;
+
+/** Asked before anything else: an older library lacks functions of this one. */
+function versionOf(path: string, loaded: ReturnType<Koffi["load"]>): number {
+  try {
+    return loaded.func("int32_t spinfer_abi_version()")() as number;
+  } catch {
+    throw new LibraryFailure(path, "it is not SpInfer's: it has no spinfer_abi_version");
+  }
+}
 
 async function importKoffi(path: string): Promise<Koffi> {
   try {

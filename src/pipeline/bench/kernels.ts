@@ -77,6 +77,7 @@ class Bench {
   private readonly process: GpuProcess;
   private readonly options: KernelBenchOptions;
   private readonly notes = new Set<string>();
+  private energyMissing = false;
   private readonly dense = new Map<string, DenseTimes>();
   private readonly twoFour = new Map<string, Measurement | undefined>();
 
@@ -124,7 +125,7 @@ class Bench {
   ): Promise<KernelRow> {
     const { energySeconds } = this.options;
     const dense = await this.denseTimes(weights, matrix, tokens);
-    const sparse = await this.process.ask("measure", { what: "sparse", tokens, energySeconds });
+    const sparse = await this.measure("sparse", tokens, energySeconds);
     const overlapped = await this.process.ask("measure", {
       what: "sparse",
       tokens,
@@ -189,6 +190,25 @@ class Bench {
     return this.twoFour.get(key);
   }
 
+  /** Without the energy, with a note, where nothing counts it. */
+  private async measure(
+    what: Measured,
+    tokens: number,
+    energySeconds: number,
+  ): Promise<Measurement> {
+    if (energySeconds > 0 && !this.energyMissing) {
+      try {
+        return await this.process.ask("measure", { what, tokens, energySeconds });
+      } catch (thrown) {
+        const error = toSpInferError(thrown);
+        if (!/NVML|energy counter/.test(error.message)) throw error;
+        this.energyMissing = true;
+        this.notes.add(`energy was not measured: ${error.message}`);
+      }
+    }
+    return await this.process.ask("measure", { what, tokens });
+  }
+
   /** Undefined, with a note, where the machine or the shape does not allow it. */
   private async optional(
     what: Measured,
@@ -197,7 +217,7 @@ class Bench {
     energySeconds = 0,
   ): Promise<Measurement | undefined> {
     try {
-      return await this.process.ask("measure", { what, tokens, energySeconds });
+      return await this.measure(what, tokens, energySeconds);
     } catch (thrown) {
       const error = toSpInferError(thrown);
       if (error.code !== "E_GPU_BASELINE" && error.code !== "E_GPU_UNSUPPORTED") throw error;
@@ -225,17 +245,18 @@ export interface MeanRow {
   readonly tokens: number;
   /** As asked for: 0.5, …; packed matrices by their own, in steps of 0.05. */
   readonly sparsity: number;
+  readonly mask: string;
   readonly cells: number;
   readonly ratio: number;
   readonly overlapRatio: number;
   readonly streamRatio: number | undefined;
 }
 
-/** Geometric means over the matrices of the same sparsity and tokens. */
+/** Geometric means over the matrices of the same sparsity, mask and tokens. */
 export function geometricMeans(rows: readonly KernelRow[]): MeanRow[] {
   const groups = new Map<string, KernelRow[]>();
   for (const row of rows) {
-    const key = `${row.tokens} ${bucketOf(row)}`;
+    const key = `${row.tokens} ${bucketOf(row)} ${maskOf(row)}`;
     groups.set(key, [...(groups.get(key) ?? []), row]);
   }
   return [...groups.values()]
@@ -248,6 +269,7 @@ export function geometricMeans(rows: readonly KernelRow[]): MeanRow[] {
       return {
         tokens: group[0]!.tokens,
         sparsity: bucketOf(group[0]!),
+        mask: maskOf(group[0]!),
         cells: group.length,
         ratio: mean(group.map((row) => speedup(row, row.sparse))),
         overlapRatio: mean(group.map((row) => speedup(row, row.overlapped))),
@@ -255,6 +277,11 @@ export function geometricMeans(rows: readonly KernelRow[]): MeanRow[] {
       };
     })
     .sort((a, b) => a.tokens - b.tokens || a.sparsity - b.sparsity);
+}
+
+/** How the zeros were drawn; "checkpoint" for a packed matrix's own. */
+export function maskOf({ matrix: { source } }: KernelRow): string {
+  return source.kind === "drawn" ? source.mask : "checkpoint";
 }
 
 function bucketOf({ matrix: { source } }: KernelRow): number {

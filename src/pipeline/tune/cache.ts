@@ -51,10 +51,12 @@ const fileSchema = z.strictObject({
 });
 
 /** Sparsities within so many per cent share an entry. */
-export const SPARSITY_STEP = 5;
+const SPARSITY_STEP = 5;
 
+/** At most 95: a matrix without weights is nothing to measure. */
 export function sparsityBucket(sparsity: number): number {
-  return Math.round((sparsity * 100) / SPARSITY_STEP) * SPARSITY_STEP;
+  const bucket = Math.round((sparsity * 100) / SPARSITY_STEP) * SPARSITY_STEP;
+  return Math.min(bucket, 100 - SPARSITY_STEP);
 }
 
 export interface TuneKey {

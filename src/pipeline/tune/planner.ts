@@ -39,6 +39,9 @@ export interface MatrixPlan {
 /** Weights below which the start of a kernel is all of its time, and no ratio is known. */
 const LEAST_WEIGHTS = 1 << 20;
 
+/** Dense over sparse time for more tokens than the table has: 128 and more take two to four times. */
+const BEYOND_TABLE = 0.5;
+
 /** Sparse must win by so much to be chosen: below it lies the noise of a measurement. */
 const LEAST_GAIN = 1.02;
 
@@ -101,8 +104,17 @@ function builtInChoice({ rows, cols, sparsity }: PlannedMatrix, tokens: number):
     distance(shape, rows, cols) < distance(best, rows, cols) ? shape : best,
   );
   const column = columns.findIndex((most) => tokens <= most);
-  // beyond the table dense wins by more and more: the last column is the kindest bound
-  const cells = nearest.ratios[column === -1 ? columns.length - 1 : column]!;
+  if (column === -1) {
+    // beyond the table a kernel reads the weights again and again, and dense wins
+    return {
+      tokens,
+      ratio: BEYOND_TABLE,
+      overlapRatio: BEYOND_TABLE,
+      ...BUILT_IN,
+      from: "estimated",
+    };
+  }
+  const cells = nearest.ratios[column]!;
   const percent = sparsity * 100;
   const above = sparsities.findIndex((known) => known >= percent);
   const at = (index: number): readonly [number, number] => cells[index]!;

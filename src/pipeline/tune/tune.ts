@@ -10,7 +10,7 @@ import {
 } from "../../engine/cuda/index.ts";
 import { type ModelMatrix, modelMatrices } from "../bench/modelMatrices.ts";
 import { type OnEvent, Progress } from "../events.ts";
-import { SPARSITY_STEP, sparsityBucket, TuneCache, type TuneEntry } from "./cache.ts";
+import { sparsityBucket, TuneCache, type TuneEntry } from "./cache.ts";
 import { type MatrixPlan, planMatrix } from "./planner.ts";
 
 export interface TuneOptions {
@@ -51,7 +51,6 @@ export async function tuneModel(model: string, options: TuneOptions): Promise<Tu
   try {
     const gpu = await process.ask("describe", null);
     const measured = await measureMissing(matrices, { cache, process, gpu, options });
-    if (measured > 0) await cache.save();
     return { ...report(matrices, cache, gpu, options), measured };
   } finally {
     if (own) await process.close();
@@ -119,6 +118,7 @@ async function measureMissing(
   { cache, process, gpu, options }: Tuning,
 ): Promise<number> {
   const wanted = wantedCells(matrices, cache, gpu, options);
+  if (wanted.length > 0) await cache.save(); // a folder that cannot be written is noticed before the work
   const geometries = await process.ask("geometries", null);
   const progress = new Progress(
     options.onEvent ?? (() => undefined),
@@ -150,6 +150,7 @@ async function measureMissing(
       });
       progress.item(`${rows}×${cols} at ${bucket} %, ${n} tokens`, 0);
     }
+    await cache.save(); // what is measured stays, whatever happens next
   }
   progress.end();
   return progress.finished;
@@ -174,7 +175,7 @@ function wantedCells(
   const cells = new Map<string, WantedCell>();
   for (const matrix of matrices) {
     const { rows, cols, dtype } = matrix;
-    const bucket = Math.min(sparsityBucket(matrix.sparsity ?? sparsity), 100 - SPARSITY_STEP);
+    const bucket = sparsityBucket(matrix.sparsity ?? sparsity);
     const missing = tokens.filter(
       (n) =>
         !known.some(

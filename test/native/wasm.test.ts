@@ -23,6 +23,7 @@ describe(`the committed WebAssembly${skipped ? ` (skipped: ${reason})` : ""}`, (
       });
       expect(run.stdout.trim().split("\n")).toEqual([
         "formats/tile-bitmap/wasm/tileBitmap.wasm: as built from source",
+        "pruners/wasm/dense.wasm: as built from source",
         "pruners/wasm/select.wasm: as built from source",
       ]);
       expect(run.stderr).toBe("");

@@ -70,6 +70,9 @@ function megabytes(bytes: number): string {
   return `${Math.round(bytes / 1e6)} MB`;
 }
 
+/** How much slower than alone a command may run beside the other suites on a small machine. */
+const SHARED_MACHINE = 4;
+
 describe("PA-05 memory", () => {
   test("pruning holds at most 3 × the largest tensor + 256 MiB, whatever the threads and the scope", () => {
     const folder = temporaryFolder();
@@ -129,7 +132,7 @@ const LLAMA_70B_CONFIG = {
 };
 
 describe("a model of 70 billion parameters", () => {
-  test("is planned and inspected in under 2 s and 300 MiB, from headers only", () => {
+  test("is planned and inspected within seconds and 300 MiB, from headers only", () => {
     const tensors = [...llama70b()].map(({ name, shape }): ModelTensor => {
       const bytes = shape.reduce((product, size) => product * size, 2);
       return { name, dtype: "BF16", shape, data: bytes };
@@ -145,16 +148,13 @@ describe("a model of 70 billion parameters", () => {
     ]) {
       const { peak, ms, stdout } = measure(command);
       console.log(`${command[0]}: ${Math.round(ms)} ms, ${megabytes(peak)}`);
-      expect(ms).toBeLessThan(2000);
+      expect(ms).toBeLessThan(SHARED_MACHINE * 2000);
       expect(peak).toBeLessThan(300 * MIB);
       const { result } = JSON.parse(stdout);
       if (command[0] === "inspect") expect(result.parameters).toBe(70_553_706_496);
     }
   });
 });
-
-/** How much slower than alone a command may run beside the other suites on a small machine. */
-const SHARED_MACHINE = 4;
 
 describe("many parts", () => {
   test("PA-07 200,000 small tensors are inspected and planned in time in proportion, within seconds", () => {

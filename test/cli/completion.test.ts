@@ -94,7 +94,7 @@ describe.each([
 describe.skipIf(lacks(FISH))("completion in fish", () => {
   it.each([
     ["spinfer pru", ["prune"]],
-    ["spinfer recipe ", ["init", "show", "validate"]],
+    ["spinfer recipe ", ["import", "init", "show", "validate"]],
     ["spinfer recipe init t", ["two-four"]],
     ["spinfer prune m --to ", ["dense", "tile-bitmap"]],
     ["spinfer verify m --lev", ["--level"]],

@@ -8,7 +8,7 @@
  * --host     only hostTest: a C++ compiler suffices
  */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -124,7 +124,9 @@ async function buildLibrary() {
   const flags = ["-shared", "-cudart", "static", "-Xcompiler", "-static-libstdc++,-static-libgcc"];
   // what nobody calls goes, and with it all needs but libc: test/native/library.test.ts
   flags.push("-Xlinker", "--exclude-libs,ALL,--gc-sections,--as-needed");
-  run("nvcc", [...flags, ...objects, "-o", library]);
+  // whole or not at all: another process may be loading the one that is there
+  run("nvcc", [...flags, ...objects, "-o", `${library}.new`]);
+  renameSync(`${library}.new`, library);
   return objects;
 }
 

@@ -9,6 +9,8 @@ if (spawnSync("nvcc", ["--version"]).status === 0) {
   const { status } = spawnSync(process.execPath, [builder], { stdio: "inherit" });
   if (status !== 0) process.exit(status ?? 1);
 } else {
-  console.error("prepack: nvcc is not there: the package goes without the CUDA library");
+  console.error(
+    "prepack: nvcc is not there: the CUDA library is not built anew, and left out where none is built",
+  );
 }
 build();

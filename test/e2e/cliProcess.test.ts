@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { errorSchema } from "../../src/cli/schemas/parts.ts";
 import { cli, DIST } from "../helpers/cli.ts";
 import { fileFolder, folderHashes, llama, writeModel } from "../helpers/models.ts";
+import { wallSlowdown } from "../helpers/processorTime.ts";
 
 const MAIN = join(DIST, "src/cli/main.js");
 /** Gives a program a terminal (util-linux). */
@@ -150,7 +151,7 @@ describe.skipIf(process.platform === "win32")("WR-03 signals", () => {
     const output = `stopped-${signal}`;
     const { status, stderr, ms } = await interrupt(signal, output);
     expect(status, stderr).toBe(exit);
-    expect(ms).toBeLessThan(2000);
+    expect(ms).toBeLessThan(2000 * wallSlowdown());
     expect(stderr).toContain(`error[E_CANCELLED]: stopped by ${signal}\n`);
     expect(stderr).toContain("fix:      go on with the same command and --resume\n");
     expect(stderr).not.toContain("    at ");
@@ -214,6 +215,6 @@ describe("starting", () => {
       expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
       return Number(stderr);
     });
-    expect(Math.min(...times)).toBeLessThan(150);
+    expect(Math.min(...times)).toBeLessThan(150 * wallSlowdown());
   });
 });

@@ -21,12 +21,17 @@ export async function readCacheFile(path: string, limit: number): Promise<Uint8A
   return existsSync(path) ? await readSmallFile(path, limit) : undefined;
 }
 
-/** Replaces it; the folder is made. Throws E_IO, E_NO_SPACE. */
-export async function writeCacheFile(folder: string, name: string, text: string): Promise<void> {
+/** Throws E_IO, E_NO_SPACE. */
+export function makeCacheFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true });
   } catch (error) {
     throw toSpInferError(error, { path: folder });
   }
+}
+
+/** Replaces it; the folder is made. Throws E_IO, E_NO_SPACE. */
+export async function writeCacheFile(folder: string, name: string, text: string): Promise<void> {
+  makeCacheFolder(folder);
   await writeFileAtomic(join(folder, name), new TextEncoder().encode(text));
 }

@@ -10,6 +10,7 @@ import {
   writeSync,
 } from "node:fs";
 import { hostname } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { SpInferError, toSpInferError } from "../core/errors.ts";
 import { isRecord } from "../core/guards.ts";
 
@@ -37,6 +38,22 @@ export function acquireLock(path: string): Lock {
   throw new SpInferError("E_LOCKED", `${path}: another run takes this lock again and again`, {
     path,
   });
+}
+
+const RETRY_MS = 20;
+
+/** Takes the lock when it is free, at the latest after `waitMs`. Throws E_LOCKED. */
+export async function awaitLock(path: string, waitMs: number): Promise<Lock> {
+  const until = performance.now() + waitMs;
+  for (;;) {
+    try {
+      return acquireLock(path);
+    } catch (error) {
+      const locked = error instanceof SpInferError && error.code === "E_LOCKED";
+      if (!locked || performance.now() > until) throw error;
+      await setTimeout(RETRY_MS);
+    }
+  }
 }
 
 function release(path: string): void {

@@ -2,12 +2,15 @@
 import { existsSync, statSync } from "node:fs";
 import { SpInferError } from "../core/errors.ts";
 import { writeFileAtomic } from "./atomicFile.ts";
-import { fileSource } from "./openFile.ts";
+import { closeFile, fileSource } from "./openFile.ts";
 
-/** The first bytes of a file, at most `limit`. Throws E_NOT_REGULAR, E_IO. */
+/** The first bytes of a file as it is now, at most `limit`. Throws E_NOT_REGULAR, E_IO. */
 export async function readSmallFile(path: string, limit: number): Promise<Uint8Array> {
+  closeFile(path); // a descriptor kept from an earlier reading may be of a file replaced since
   const source = fileSource(path);
-  return await source.read(0, Math.min(source.size, limit));
+  const bytes = await source.read(0, Math.min(source.size, limit));
+  closeFile(path);
+  return bytes;
 }
 
 /** Writes a file; an existing one only with `force`. Throws E_OUTPUT_EXISTS, E_IO, E_NO_SPACE. */

@@ -7,11 +7,19 @@ import { join } from "node:path";
 import { SpInferError } from "../../core/errors.ts";
 import { VERSION } from "../../core/version.ts";
 import { type Infer, z } from "../../core/zod.ts";
-import { cacheFolder, readCacheFile, writeCacheFile } from "../../io/cacheFolder.ts";
+import {
+  cacheFolder,
+  makeCacheFolder,
+  readCacheFile,
+  writeCacheFile,
+} from "../../io/cacheFolder.ts";
+import { awaitLock } from "../../io/lock.ts";
 
 export const TUNE_FILE = "tune.json";
 export const TUNE_SCHEMA = "spinfer.tune/1";
 const LARGEST_BYTES = 32 * 1024 * 1024;
+/** Another run holds the lock for as long as it takes to write the file. */
+const LOCK_WAIT_MS = 10_000;
 
 const geometrySchema = z.strictObject({
   tokens: z.int(),
@@ -69,35 +77,25 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export class TuneCache {
   readonly path: string;
   private readonly folder: string;
-  private readonly entries: Map<string, TuneEntry>;
+  private entries: Map<string, TuneEntry>;
+  /** What was put since the file was read. */
+  private readonly unsaved = new Map<string, TuneEntry>();
 
   private constructor(folder: string, entries: readonly TuneEntry[]) {
     this.folder = folder;
     this.path = join(folder, TUNE_FILE);
-    this.entries = new Map(entries.map((entry) => [keyOf(entry), entry]));
+    this.entries = byKey(entries);
   }
 
   /** Empty when there is no file yet. Throws E_TUNE_CACHE when it is damaged, E_IO. */
   static async read(env: Environment = process.env): Promise<TuneCache> {
     const folder = cacheFolder(env);
-    const path = join(folder, TUNE_FILE);
-    const bytes = await readCacheFile(path, LARGEST_BYTES + 1);
-    if (bytes === undefined) return new TuneCache(folder, []);
-    try {
-      if (bytes.length > LARGEST_BYTES) throw new RangeError(`over ${LARGEST_BYTES} bytes`);
-      const { entries } = fileSchema.parse(JSON.parse(new TextDecoder().decode(bytes)));
-      return new TuneCache(folder, entries);
-    } catch (cause) {
-      throw new SpInferError("E_TUNE_CACHE", `${path}: it is not what spinfer tune writes`, {
-        path,
-        cause,
-        hint: "delete it and run spinfer tune again",
-      });
-    }
+    return new TuneCache(folder, await readEntries(join(folder, TUNE_FILE)));
   }
 
   put(entry: TuneEntry): void {
     this.entries.set(keyOf(entry), entry);
+    this.unsaved.set(keyOf(entry), entry);
   }
 
   /** What this version of the library measured on that GPU and driver. */
@@ -107,12 +105,42 @@ export class TuneCache {
     );
   }
 
-  /** Replaces the file by all entries, sorted. */
+  /**
+   * Adds to the file what was put, sorted; what another run wrote in between stays.
+   * Throws E_TUNE_CACHE, E_LOCKED, E_IO.
+   */
   async save(): Promise<void> {
-    const sorted = [...this.entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
-    const text = `${JSON.stringify({ schema: TUNE_SCHEMA, entries: sorted }, undefined, 1)}\n`;
-    await writeCacheFile(this.folder, TUNE_FILE, text);
+    makeCacheFolder(this.folder);
+    const lock = await awaitLock(`${this.path}.lock`, LOCK_WAIT_MS);
+    try {
+      this.entries = new Map([...byKey(await readEntries(this.path)), ...this.unsaved]);
+      const sorted = [...this.entries].sort(([a], [b]) => (a < b ? -1 : 1));
+      const content = { schema: TUNE_SCHEMA, entries: sorted.map(([, entry]) => entry) };
+      await writeCacheFile(this.folder, TUNE_FILE, `${JSON.stringify(content, undefined, 1)}\n`);
+    } finally {
+      lock.release();
+    }
+    this.unsaved.clear();
   }
+}
+
+async function readEntries(path: string): Promise<TuneEntry[]> {
+  const bytes = await readCacheFile(path, LARGEST_BYTES + 1);
+  if (bytes === undefined) return [];
+  try {
+    if (bytes.length > LARGEST_BYTES) throw new RangeError(`over ${LARGEST_BYTES} bytes`);
+    return fileSchema.parse(JSON.parse(new TextDecoder().decode(bytes))).entries;
+  } catch (cause) {
+    throw new SpInferError("E_TUNE_CACHE", `${path}: it is not what spinfer tune writes`, {
+      path,
+      cause,
+      hint: "delete it and run spinfer tune again",
+    });
+  }
+}
+
+function byKey(entries: readonly TuneEntry[]): Map<string, TuneEntry> {
+  return new Map(entries.map((entry) => [keyOf(entry), entry]));
 }
 
 function keyOf(entry: Omit<TuneEntry, "denseUs">): string {

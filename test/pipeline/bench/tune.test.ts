@@ -1,5 +1,5 @@
 /** The planner and its cache over a made-up GPU, and the built-in table without one. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -61,6 +61,26 @@ describe("spinfer tune", () => {
     expect((await TuneCache.read({ SPINFER_CACHE: folder })).of({ gpu: "x", driver: "y" })).toEqual(
       [],
     );
+  });
+
+  it("keeps what runs at the same time measured, each its own", async () => {
+    const env = { SPINFER_CACHE: folder };
+    await tune();
+    const [entry] = JSON.parse(readFileSync(join(folder, "tune.json"), "utf8")).entries;
+    const caches = await Promise.all(Array.from({ length: 4 }, () => TuneCache.read(env)));
+    await Promise.all(
+      caches.map(async (cache, i) => {
+        cache.put({ ...entry, tokens: 100 + i });
+        await cache.save();
+      }),
+    );
+    const key = { gpu: entry.gpu, driver: entry.driver };
+    const tokens = (await TuneCache.read(env)).of(key).map((cell) => cell.tokens);
+    expect(tokens).toHaveLength(12);
+    expect(tokens).toEqual(expect.arrayContaining([1, 8, 100, 101, 102, 103]));
+    expect(readdirSync(folder)).toEqual(["tune.json"]);
+    // and what another run wrote is known after saving
+    expect(caches.some((cache) => cache.of(key).length === 12)).toBe(true);
   });
 
   it.each([

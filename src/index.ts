@@ -10,7 +10,7 @@ export { type Gate, parseGate } from "./eval/gates.ts";
 export { type EvalReport, readEvalReport } from "./eval/report.ts";
 export { type EvaluateOptions, evaluateModel } from "./pipeline/evaluate.ts";
 export type { OnEvent, Phase, PipelineEvent } from "./pipeline/events.ts";
-export { executeRecipe, type RunOptions, type RunReport } from "./pipeline/execute.ts";
+export type { RunOptions, RunReport } from "./pipeline/execute.ts";
 export {
   type Group,
   type InspectOptions,
@@ -31,6 +31,8 @@ export type {
 } from "./pipeline/plan/steps.ts";
 export { readTensor } from "./pipeline/readTensor.ts";
 export { defaultRecipe, type Recipe, readRecipe, recipeToYaml } from "./pipeline/recipe/index.ts";
+export { runRecipe as executeRecipe } from "./pipeline/runRecipe.ts";
+export type { SearchRecord } from "./pipeline/search/record.ts";
 export {
   type Check,
   type VerifyLevel,

@@ -158,6 +158,7 @@ export const ERROR_CODES = {
   E_EVAL_REPORT: code(EXIT.input, "the file is not an evaluation report"),
   E_RECORD: code(EXIT.input, "the file is not a record that can be used here"),
   E_GATE: code(EXIT.mismatch, "a quality gate was missed"),
+  E_TARGET_UNMET: code(EXIT.mismatch, "no sparsity meets the perplexity limit"),
 
   // writing
   E_OUTPUT_EXISTS: code(EXIT.output, "the output exists"),

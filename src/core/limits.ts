@@ -16,6 +16,8 @@ export const DEFAULT_LIMITS = {
   ggufArrayDepth: 4,
   /** Bytes of tokenizer.json. */
   tokenizerBytes: 128 * 1024 * 1024,
+  /** Seconds for tokenising a million characters, or less; a slow machine needs a few. */
+  tokenizerSeconds: 60,
   /** Bytes of a text that is tokenised as one. */
   textBytes: 64 * 1024 * 1024,
   /** Dense bytes of one tensor. */

@@ -13,7 +13,7 @@ import { SpInferError } from "../core/errors.ts";
 import { isRecord } from "../core/guards.ts";
 import { nearest, printable } from "../core/text.ts";
 import { firstBadByte } from "../core/utf8.ts";
-import { readTextFiles, type TextFile } from "../io/textFiles.ts";
+import { isJsonLines, readTextFiles, type TextFile } from "../io/textFiles.ts";
 
 export const TEXT_SEPARATOR = "\n\n";
 const DEFAULT_FIELD = "text";
@@ -48,7 +48,7 @@ export async function openTextSet(
   { field, limitBytes }: TextSetOptions,
 ): Promise<TextSet> {
   const { folder, files } = await readTextFiles(path, limitBytes);
-  const lines = !folder && (field !== undefined || /\.(?:jsonl|ndjson)$/i.test(path));
+  const lines = !folder && (field !== undefined || isJsonLines(path));
   if (folder && field !== undefined) {
     throw unusable(path, "--field is for a file of JSON lines, and this is a folder");
   }

@@ -41,17 +41,23 @@ export interface Tokenizer {
   readonly suffix: readonly number[];
   /** The token that begins texts, whether it is put there or not. */
   readonly bos: number | undefined;
-  /** The text's own tokens, without prefix and suffix; special tokens written out in it count. */
+  /** What it was made from. */
+  readonly source: TokenizerBytes;
+  /**
+   * The text's own tokens, without prefix and suffix; special tokens written out in it count. For as
+   * long as its expressions take: see ./tokenise.ts. Throws E_TOKENIZER where it cannot be used.
+   */
   encode(text: string): Int32Array;
 }
 
 /** Throws E_TOKENIZER and E_TOKENIZER_UNSUPPORTED. */
-export function openTokenizer({ path, tokenizer, settings }: TokenizerBytes): Tokenizer {
+export function openTokenizer(source: TokenizerBytes): Tokenizer {
+  const { path, tokenizer, settings } = source;
   const file = readTokenizerFile(tokenizer, path);
   const parts = reworkedParts(file);
   const template = readTokenizerSettings(settings, path.replace(/\.json$/, "_config.json"));
-  const library = build(file, parts);
   const ends = endsOf(file, template);
+  let library: LibraryTokenizer | undefined;
   return {
     path,
     sha256: sha256(tokenizer),
@@ -59,7 +65,11 @@ export function openTokenizer({ path, tokenizer, settings }: TokenizerBytes): To
     vocabulary: file.vocabulary,
     ids: file.addedTokens.reduce((most, { id }) => Math.max(most, id + 1), file.vocabulary),
     ...ends,
-    encode: (text) => encode(library, text, path),
+    source,
+    encode(text) {
+      library ??= build(file, parts);
+      return encode(library, text, path);
+    },
   };
 }
 

@@ -12,6 +12,11 @@ export interface TextFile {
   readonly sha256: string;
 }
 
+/** Whether a file's name says that it holds an object a line. */
+export function isJsonLines(path: string): boolean {
+  return /\.(?:jsonl|ndjson)$/i.test(path);
+}
+
 /**
  * The file, or the .txt files of the folder by name; not those of folders in it. At most `limit`
  * bytes in all. Throws E_TEXT for a folder without any, E_LIMIT, E_IO, E_NOT_REGULAR.

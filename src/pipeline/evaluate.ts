@@ -14,6 +14,7 @@ import {
   requireComparable,
 } from "../eval/report.ts";
 import { openTextSet, type TextSet } from "../eval/textSet.ts";
+import { tokenise } from "../eval/tokenise.ts";
 import type { Tokenizer } from "../eval/tokenizer.ts";
 import { checkIds, checkVocabulary } from "../eval/vocabulary.ts";
 import { planWindows, type WindowOptions, type WindowPlan } from "../eval/windows.ts";
@@ -173,7 +174,7 @@ class Evaluation {
     const warning = checkVocabulary(tokenizer, runnable.facts.vocabulary);
     if (warning !== undefined) this.warn("W_TOKENIZER", warning);
     const text = await this.textFor(tokenizer);
-    const ids = tokenizer.encode(text.text);
+    const ids = await this.idsOf(tokenizer, text);
     const { prefix, suffix, bos } = tokenizer;
     const plan = planWindows({ ids, prefix, suffix, bos }, options, runnable.facts.positions);
     checkIds(plan.ids, tokenizer, runnable.facts.vocabulary);
@@ -183,6 +184,11 @@ class Evaluation {
     const prepared = { text, tokenizer, plan, earlier };
     requireComparable(this.protocol(prepared), earlier, compare);
     return prepared;
+  }
+
+  private async idsOf(tokenizer: Tokenizer, { text }: TextSet): Promise<Int32Array> {
+    const { signal, limits = DEFAULT_LIMITS } = this.options;
+    return await tokenise(tokenizer, text, { seconds: limits.tokenizerSeconds, signal });
   }
 
   private async textFor(tokenizer: Tokenizer): Promise<TextSet> {
@@ -219,7 +225,7 @@ class Evaluation {
     if (this.options.tokenizer !== undefined || !hasOwn) return rival;
     const other = await modelTokenizer(rival.opened, this.options);
     if (other.sha256 === tokenizer.sha256) return rival;
-    const [ours, theirs] = [tokenizer.encode(text.text), other.encode(text.text)];
+    const [ours, theirs] = [await this.idsOf(tokenizer, text), await this.idsOf(other, text)];
     if (ours.length === theirs.length && ours.every((id, i) => id === theirs[i])) return rival;
     throw new SpInferError("E_EVAL_COMPARE", "--base: its tokenizer gives the text other tokens", {
       path: other.path,

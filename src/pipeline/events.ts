@@ -10,6 +10,7 @@ export type Phase =
   | "verify"
   | "evaluate"
   | "sweep"
+  | "search"
   | "bench";
 
 export type PipelineEvent =

@@ -41,6 +41,7 @@ import { makePlan } from "./plan/plan.ts";
 import type { Plan } from "./plan/steps.ts";
 import type { Recipe } from "./recipe/index.ts";
 import type { RunModelOptions } from "./runModel.ts";
+import type { SearchRecord } from "./search/record.ts";
 import { SourceHashes } from "./sourceHashes.ts";
 import { runSurveys } from "./survey.ts";
 import { createPool, type Pool } from "./work/pool.ts";
@@ -79,16 +80,32 @@ export interface RunReport {
   readonly underflowed: number;
   readonly resumedTensors: number;
   readonly manifestSha256: string;
+  /** How the sparsity was found, where measuring found it. */
+  readonly search?: SearchRecord;
   readonly elapsedMs: number;
   readonly warnings: readonly string[];
 }
 
-/** Prunes or converts a model as the recipe says. The recipe names no output; `output` does. */
+/** What a search has found, for the run that writes it. */
+export interface Found {
+  readonly search: SearchRecord;
+  /** Of the weights that were measured, see `weightsHash`. */
+  readonly weightsSha256: string;
+  /** A statistics file that was gathered for this run: it is pruned by and goes into the output. */
+  readonly statistics: string | undefined;
+}
+
+/**
+ * Prunes or converts a model as the recipe says. The recipe names no output; `output` does. Throws
+ * E_OPTION for a perplexity limit, whose sparsity must be found first (./search/search.ts), and
+ * E_SOURCE_CHANGED where the weights are not those that were `found`.
+ */
 export async function executeRecipe(
   model: string,
   output: string,
   asked: Recipe,
   options: RunOptions = {},
+  found?: Found,
 ): Promise<RunReport> {
   const begun = performance.now();
   const opened = await openModel(model, {
@@ -102,9 +119,12 @@ export async function executeRecipe(
   const planning = { threads, limits: options.limits ?? DEFAULT_LIMITS };
   const recipe = aimRecipe(opened.archive, asked, planning);
   const plan = makePlan(opened.archive, recipe, planning);
-  const inputs = await prepareInputs(opened, plan, recipe, options);
+  const inputs = await prepareInputs(opened, plan, recipe, {
+    ...options,
+    statistics: found?.statistics ?? options.statistics,
+  });
   try {
-    return await new Run(opened, output, recipe, plan, inputs, options, begun).execute();
+    return await new Run(opened, output, recipe, plan, inputs, options, found, begun).execute();
   } finally {
     await inputs.close();
   }
@@ -142,6 +162,7 @@ class Run {
   private readonly plan: Plan;
   private readonly inputs: ActivationInputs;
   private readonly options: RunOptions;
+  private readonly found: Found | undefined;
   private readonly begun: number;
   private readonly onEvent: OnEvent;
   private resumed = 0;
@@ -153,6 +174,7 @@ class Run {
     plan: Plan,
     inputs: ActivationInputs,
     options: RunOptions,
+    found: Found | undefined,
     begun: number,
   ) {
     this.model = model;
@@ -161,6 +183,7 @@ class Run {
     this.plan = plan;
     this.inputs = inputs;
     this.options = options;
+    this.found = found;
     this.begun = begun;
     this.onEvent = (event) => {
       if (event.type === "item" && event.resumed) this.resumed++;
@@ -202,7 +225,9 @@ class Run {
         files,
         shards,
         statistics: statistics && recordOf(statistics),
+        search: this.found?.search,
       });
+      requireFound(manifest, this.found, this.outputPath);
       const bytes = writeManifest(manifest);
       await output.writeFile(MANIFEST_FILE, bytes);
       await pool.close();
@@ -229,7 +254,9 @@ class Run {
     const source = await sources.all();
     if (inputs.kind === "file") {
       checkStatistics(inputs.file, plan, source);
-      return { file: inputs.file, kept: false };
+      const kept = this.found?.statistics !== undefined;
+      if (kept) await copyWhole(inputs.file.path, output.pathOf(STATISTICS_FILE));
+      return { file: inputs.file, kept };
     }
     const file = await gatherStatistics({
       ...{ runnable: inputs.runnable, text: inputs.text, plan, recipe, source, output, pool },
@@ -355,6 +382,7 @@ class Run {
       underflowed: total("underflowed"),
       resumedTensors: this.resumed,
       manifestSha256,
+      ...(this.found === undefined ? {} : { search: this.found.search }),
       elapsedMs: performance.now() - this.begun,
     };
     return { ...report, warnings: [...this.plan.warnings, ...valueWarnings(report)] };
@@ -374,6 +402,29 @@ function valueWarnings({
     );
   if (underflowed > 0) warnings.push(`${underflowed} values became zero in the output's dtype`);
   return warnings;
+}
+
+/** Of all tensors as they are stored: two checkpoints with the same hash hold the same weights. */
+export function weightsHash({ tensors }: Pick<Manifest, "tensors">): string {
+  const hashes = Object.entries(tensors).map(([name, { sha256 }]) => [name, sha256]);
+  return createHash("sha256").update(JSON.stringify(hashes)).digest("hex");
+}
+
+/** What is written is what was measured. Throws E_SOURCE_CHANGED. */
+function requireFound(
+  manifest: Pick<Manifest, "tensors">,
+  found: Found | undefined,
+  path: string,
+): void {
+  if (found === undefined || weightsHash(manifest) === found.weightsSha256) return;
+  throw new SpInferError(
+    "E_SOURCE_CHANGED",
+    `${path}: pruned again, the weights are not those that were measured`,
+    {
+      path,
+      hint: "the model or the statistics were changed meanwhile: start again with --restart",
+    },
+  );
 }
 
 /** Identifies a run: two runs with the same fingerprint write the same bytes. */
@@ -434,7 +485,7 @@ async function readWhole(model: OpenedModel, name: string): Promise<Uint8Array> 
 }
 
 /** The folder or file that is read. */
-function inputPath({ location: { folder, file } }: OpenedModel): string {
+export function inputPath({ location: { folder, file } }: OpenedModel): string {
   return file === undefined ? folder : `${folder}/${file}`;
 }
 

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { SpInferError } from "../core/errors.ts";
 import { isRecord } from "../core/guards.ts";
 import { type Infer, z } from "../core/zod.ts";
+import { searchRecordSchema } from "./search/record.ts";
 
 export const MANIFEST_FILE = "spinfer_manifest.json";
 /** A checkpoint's model card: written for people, after the manifest, and edited by them. */
@@ -71,6 +72,8 @@ export const manifestSchema = z.strictObject({
       engine: z.string(),
     })
     .optional(),
+  /** How its sparsity was found, where that was by measuring. */
+  search: searchRecordSchema.optional(),
   /** Every file of the checkpoint but this one. */
   files: z.array(fileRecord),
   tensors: z.record(z.string(), tensorRecord),

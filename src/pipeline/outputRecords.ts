@@ -11,10 +11,18 @@ import { type Recipe, recipeToYaml } from "./recipe/index.ts";
 import type { TensorRecord, WrittenShard } from "./writeShard.ts";
 
 /** What was asked for, without the places where it was done: two runs record the same. */
-export function recordedRecipe({ model: _, output: __, calibration, ...rest }: Recipe): string {
-  if (calibration === undefined) return recipeToYaml(rest);
-  const { data: ___, ...asked } = calibration;
-  return recipeToYaml({ ...rest, calibration: asked });
+export function recordedRecipe(recipe: Recipe): string {
+  const { model: _, output: __, calibration, evaluation, ...rest } = recipe;
+  return recipeToYaml({
+    ...rest,
+    ...(calibration === undefined ? {} : { calibration: withoutPlace(calibration) }),
+    ...(evaluation === undefined ? {} : { evaluation: withoutPlace(evaluation) }),
+  });
+}
+
+function withoutPlace<Part extends { readonly data?: string }>(part: Part): Omit<Part, "data"> {
+  const { data: _, ...rest } = part;
+  return rest;
 }
 
 /** The text of config.json; undefined when the source had none and none is needed. */
@@ -61,6 +69,7 @@ export interface ManifestFacts {
   readonly files: readonly FileRecord[];
   readonly shards: readonly WrittenShard[];
   readonly statistics: Manifest["statistics"];
+  readonly search: Manifest["search"];
 }
 
 export function manifestOf({
@@ -70,6 +79,7 @@ export function manifestOf({
   files,
   shards,
   statistics,
+  search,
 }: ManifestFacts): Omit<Manifest, "manifest_sha256"> {
   const steps = new Map(plan.steps.map((step) => [step.name, step]));
   const tensors = shards
@@ -83,6 +93,7 @@ export function manifestOf({
     source,
     recipe: recordedRecipe(recipe),
     ...(statistics === undefined ? {} : { statistics }),
+    ...(search === undefined ? {} : { search }),
     files: [...files],
     tensors: Object.fromEntries(tensors),
   };

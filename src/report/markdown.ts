@@ -2,7 +2,7 @@
 import { formatBytes, formatDuration, formatPercent, printable } from "../core/text.ts";
 import type { EvaluationData, Fact, KernelData, LayerMap, ReportData, SweepData } from "./data.ts";
 import { amountsOf, mean, methodsOf } from "./findings.ts";
-import { change, estimate, times } from "./words.ts";
+import { COSTS_NOTE, change, estimate, MEMORY_COLUMN, times } from "./words.ts";
 
 export function markdownPage(data: ReportData): string {
   const { title, version, sweeps, evaluations, checkpoints, kernels } = data;
@@ -42,6 +42,7 @@ function sweepParts(sweep: SweepData): string[] {
     "## Sizes",
     sizeTable(sweep),
     "## Time and memory",
+    COSTS_NOTE,
     costTable(sweep),
   ];
 }
@@ -93,7 +94,7 @@ function costTable({ points, calibration, dense, ...sweep }: SweepData): string 
           ],
         ]),
   ];
-  return table(["", "prune", "evaluate", "memory"], 1, [...before, ...rows]);
+  return table(["", "prune", "evaluate", MEMORY_COLUMN], 1, [...before, ...rows]);
 }
 
 function evaluationTable(evaluations: readonly EvaluationData[]): string {

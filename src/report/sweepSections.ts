@@ -8,7 +8,7 @@ import { layerSection } from "./layerSection.ts";
 import { lineChart, type Series } from "./lineChart.ts";
 import { html, type Markup } from "./markup.ts";
 import { colourClass } from "./series.ts";
-import { change, estimate } from "./words.ts";
+import { COSTS_NOTE, change, estimate, MEMORY_COLUMN } from "./words.ts";
 
 /** Of the text, and of a phone. */
 export const WIDE = 912;
@@ -179,9 +179,9 @@ function costs(sweep: SweepData): Markup {
   const longest = Math.max(...rows.map(({ pruneMs }) => pruneMs ?? 0));
   const largest = Math.max(...rows.map(({ peakBytes }) => peakBytes));
   return html`<h2>Time and memory</h2>
-<p class="quiet">Means over the points of a method; memory is the largest that the process was seen to hold, with what earlier points left behind.</p>
+<p class="quiet">${COSTS_NOTE}</p>
 <div class="scroll"><table id="costs">
-<thead><tr><th></th><th class="right">prune</th><th class="bar"></th><th class="right">evaluate</th><th class="right">memory</th><th class="bar"></th></tr></thead>
+<thead><tr><th></th><th class="right">prune</th><th class="bar"></th><th class="right">evaluate</th><th class="right">${MEMORY_COLUMN}</th><th class="bar"></th></tr></thead>
 <tbody>${rows.map(({ name, colour, pruneMs, evaluateMs, peakBytes }) => html`<tr><td>${name}</td><td class="right">${shownTime(pruneMs)}</td>${bar((pruneMs ?? 0) / longest, colour)}<td class="right">${shownTime(evaluateMs)}</td><td class="right">${formatBytes(peakBytes)}</td>${bar(peakBytes / largest, colour)}</tr>`)}</tbody>
 </table></div>`;
 }

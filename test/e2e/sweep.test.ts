@@ -1,11 +1,12 @@
 /** spinfer sweep and report as their users run them: on the embedded model, with few windows. */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { type SweepRecord, sweepRecordSchema } from "../../src/pipeline/sweep/record.ts";
-import { cli, cliError, cliJson } from "../helpers/cli.ts";
+import { cli, cliError, cliJson, exitOf, startCli } from "../helpers/cli.ts";
 import { fileFolder } from "../helpers/models.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -112,6 +113,74 @@ describe("a sweep", () => {
   ] as const)("with %j is refused before any work", (words, code) => {
     expect(cliError(["sweep", "demo", ...words, "-o", "never"], options).code).toBe(code);
     expect(existsSync(join(folder, "never"))).toBe(false);
+  });
+});
+
+describe("a sweep that is stopped while it calibrates", () => {
+  const MORE = ["--calib", "text.txt", "--nsamples", "16", "--seqlen", "512"];
+  const SWEEP = ["sweep", "demo", "--method", "wanda", "--sparsity", "0.5", ...FEW, ...MORE];
+  const measured = ({ points, calibration }: SweepRecord) => ({
+    statistics: calibration!.sha256,
+    points: points.map(({ name, perplexity, manifest_sha256 }) => [
+      name,
+      perplexity,
+      manifest_sha256,
+    ]),
+  });
+  let undisturbed: SweepRecord;
+  beforeAll(() => {
+    undisturbed = cliJson([...SWEEP, "-o", "undisturbed"], options) as SweepRecord;
+  });
+
+  it.each(["SIGKILL", "SIGINT"] as const)(
+    "%s: the same command goes on with the calibration, to the same record",
+    async (signal) => {
+      const journal = join(folder, signal, "calibration.statistics.spinfer-journal");
+      const blocks = (): number => {
+        try {
+          return readFileSync(journal, "utf8").match(/"passed"/g)?.length ?? 0;
+        } catch {
+          return 0;
+        }
+      };
+      const child = startCli([...SWEEP, "-o", signal], options);
+      let over = false;
+      const ended = exitOf(child).finally(() => {
+        over = true;
+      });
+      while (!over && blocks() < 2) await sleep(1);
+      child.kill(signal);
+      const { status } = await ended;
+      if (signal === "SIGINT") expect(status).toBe(130);
+      const before = blocks();
+      expect(before).toBeGreaterThanOrEqual(2);
+      expect(existsSync(join(folder, signal, "calibration.statistics"))).toBe(false);
+      expect(recordIn(signal)).toMatchObject({ calibration: null, points: [] });
+      const { status: then, stderr } = cli([...SWEEP, "-o", signal], options);
+      expect([then, stderr]).toEqual([0, ""]);
+      expect(measured(recordIn(signal))).toEqual(measured(undisturbed));
+      expect(readdirSync(join(folder, signal)).sort()).toEqual([
+        "calibration.statistics",
+        "sweep.json",
+      ]);
+    },
+  );
+
+  it("with other windows than before, the calibration begins anew", async () => {
+    const child = startCli([...SWEEP, "-o", "other"], options);
+    let over = false;
+    const ended = exitOf(child).finally(() => {
+      over = true;
+    });
+    const partial = join(folder, "other", "calibration.statistics.spinfer-partial");
+    while (!over && !existsSync(partial)) await sleep(1);
+    child.kill("SIGKILL");
+    await ended;
+    expect(existsSync(partial)).toBe(true);
+    const fewer = SWEEP.map((word) => (word === "16" ? "3" : word));
+    const record = cliJson([...fewer, "-o", "other"], options) as SweepRecord;
+    expect(record.calibration).toMatchObject({ nsamples: 3 });
+    expect(record.points).toHaveLength(1);
   });
 });
 

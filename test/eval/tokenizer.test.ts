@@ -33,7 +33,7 @@ function open(file: unknown, settings?: unknown): Tokenizer {
 
 function complaint(file: unknown, settings?: unknown): string {
   try {
-    open(file, settings);
+    open(file, settings).encode("");
   } catch (thrown) {
     if (thrown instanceof SpInferError) return `${thrown.code} ${thrown.message}`;
     throw thrown;

@@ -41,7 +41,7 @@ export function masked(text: string): string {
     .replace(/[\d.]+ [MG]B\/s/g, "SPEED")
     .replace(/\bABI \d+/g, "ABI N")
     .replace(
-      /^(?:hash|survey|calibrate|prune|convert|write|verify|evaluate|sweep|measure)(?: \w+)? \d+ % · .*\n/gm,
+      /^(?:hash|survey|calibrate|prune|convert|write|verify|evaluate|sweep|search|measure)(?: \w+)? \d+ % · .*\n/gm,
       "",
     ) // slow machines show progress
     .replace(/about \d+ [kMG]B with \d+ threads?/g, "MEMORY")

@@ -8,7 +8,12 @@ import { readManifest } from "../../src/pipeline/manifest.ts";
 import { openModel } from "../../src/pipeline/openModel.ts";
 import { aimRecipe } from "../../src/pipeline/plan/aim.ts";
 import { makePlan } from "../../src/pipeline/plan/plan.ts";
-import { defaultRecipe, readRecipe, resolveRecipe } from "../../src/pipeline/recipe/index.ts";
+import {
+  defaultRecipe,
+  readRecipe,
+  recipeToYaml,
+  resolveRecipe,
+} from "../../src/pipeline/recipe/index.ts";
 import { verifyCheckpoint } from "../../src/pipeline/verify.ts";
 import { fileFolder } from "../helpers/models.ts";
 
@@ -113,5 +118,57 @@ describe("target in recipes and flags", () => {
     expect(back.recipe.prune).toMatchObject({ sparsity: 0.3 });
     expect(back.recipe.prune!.target).toBeUndefined();
     expect(back.overridden).toEqual(["--sparsity 0.3 replaces target 2GB of r"]);
+  });
+});
+
+describe("a perplexity limit in recipes and flags", () => {
+  const LIMITED = `version: 1
+prune: { method: wanda, target: ppl<=+5% }
+calibration: { data: a.txt }
+evaluation: { data: b.txt, protocol: llamacpp, max_windows: 8 }
+`;
+
+  it("is read with its text and defaults, and written as it was", () => {
+    const recipe = readRecipe(LIMITED, "r.yaml");
+    expect(recipe.prune!.target).toBe("ppl<=+5%");
+    expect(recipe.calibration!.mode).toBe("one-pass");
+    expect(recipe.evaluation).toEqual({ data: "b.txt", protocol: "llamacpp", maxWindows: 8 });
+    expect(readRecipe(recipeToYaml(recipe), "again.yaml")).toEqual(recipe);
+    const bare = readRecipe('{version: 1, prune: {target: "ppl<=12.5"}}', "r.yaml");
+    expect(bare.evaluation).toEqual({ protocol: "wanda" });
+  });
+
+  it.each([
+    ["{target: ppl<=+5%, sparsity: 0.5}", "", "finds the sparsity"],
+    ["{target: ppl<=+5%, pattern: '2:4'}", "", "pattern 2:4"],
+    ["{target: ppl>=5}", "", "a perplexity limit such as ppl<=+5%"],
+    ["{target: ppl<=5%}", "", "a perplexity limit such as ppl<=+5%"],
+    ["{target: agreement>=95%}", "", "a perplexity limit such as ppl<=+5%"],
+    ["{sparsity: 0.5}", "evaluation: {data: b.txt}", "data is for a perplexity limit"],
+    ["{target: 60%}", "evaluation: {ctx: 64}", "ctx is for a perplexity limit"],
+    ["{target: ppl<=+5%}", "evaluation: {ctx: 0}", "ctx is 0, expected a whole number from 1"],
+    ["{target: ppl<=+5%}", "evaluation: {windows: 3}", 'unknown key "windows"'],
+    ["{target: ppl<=+5%}", "evaluation: {bos: twice}", "expected one of none, once, window"],
+  ])("refuses %s %s", (prune, rest, words) => {
+    const text = `version: 1\nprune: ${prune}\n${rest}\n`;
+    expect(() => readRecipe(text, "r.yaml")).toThrow(
+      expect.objectContaining({ message: expect.stringContaining(words) }),
+    );
+  });
+
+  it("flags put it on a recipe and take it away with its text", () => {
+    const flags = { target: "ppl<=9", dataset: "b.txt", ctx: "64", calib: "a.txt" };
+    const { recipe, overridden } = resolveRecipe(defaultRecipe("prune"), flags, "r");
+    expect(recipe.evaluation).toEqual({ data: "b.txt", protocol: "wanda", ctx: 64 });
+    expect(recipe.calibration!.mode).toBe("one-pass");
+    expect(overridden).toEqual(["--target ppl<=9 replaces sparsity 0.5 of r"]);
+    for (const other of [{ sparsity: 0.3 }, { target: "60%" }, { pattern: "2:4" }])
+      expect(resolveRecipe(recipe, other, "r").recipe.evaluation).toBeUndefined();
+    const moved = resolveRecipe(recipe, { target: "ppl<=+1%", ctx: 32 }, "r");
+    expect(moved.recipe.evaluation).toEqual({ data: "b.txt", protocol: "wanda", ctx: 32 });
+    expect(moved.overridden).toEqual([
+      "--target ppl<=+1% replaces target ppl<=9 of r",
+      "--ctx 32 replaces ctx 64 of r",
+    ]);
   });
 });

@@ -44,6 +44,18 @@ describe("the page", () => {
     expect(one).not.toContain('class="line ');
   });
 
+  it("calls the memory of a sweep what it is: seen in samples, with what was there before", () => {
+    const columns = /<table id="costs">\s*<thead>(.*?)<\/thead>/s.exec(page)![1]!;
+    expect(columns.replaceAll(/<[^>]*>/g, " ").trim()).toMatch(
+      /^prune +evaluate +most memory seen$/,
+    );
+    for (const form of [page, markdownPage(sampleReport())]) {
+      expect(form).toContain("samples 20 ms apart");
+      expect(form).toContain("what earlier points left behind is in it");
+      expect(form).not.toMatch(/peak memory|upper bound/i);
+    }
+  });
+
   it("leaves out what there are no records of", () => {
     const bare = htmlPage({ ...sampleReport(), sweeps: [], evaluations: [], checkpoints: [] });
     expect(bare).not.toContain("Perplexity against sparsity");

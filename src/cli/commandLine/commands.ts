@@ -68,6 +68,10 @@ export const COMMANDS: readonly CommandSpec[] = [
       ["spinfer prune ./Llama-3.2-1B -o out --sparsity 0.5", "half of every linear layer"],
       ["spinfer prune model.gguf -o out --pattern 2:4 --to dense", "loads in every runtime"],
       ["spinfer prune ./Llama-3.2-1B -o out --calib text.txt --sparsity 0.6", "by activations"],
+      [
+        "spinfer prune ./Llama-3.2-1B -o out --target 'ppl<=+5%' --dataset text.txt",
+        "as much as 5 % of perplexity allows",
+      ],
       ["spinfer prune ./Llama-3.2-1B -o out --recipe recipe.yaml", "settings from a file"],
       ["spinfer prune ./Llama-3.2-1B -o out --resume", "after it was interrupted"],
     ],

@@ -190,8 +190,9 @@ const PRUNE: readonly OptionSpec[] = [
   {
     name: "target",
     kind: "value",
-    placeholder: "SIZE",
-    summary: "instead of a sparsity: the output's size (2GB) or its share of the dense size (60%)",
+    placeholder: "T",
+    summary:
+      'instead of a sparsity: the output\'s size (2GB), its share of the dense size (60%), or a perplexity limit ("ppl<=+5%", "ppl<=12.3")',
     group: PRUNING,
   },
   {
@@ -323,6 +324,62 @@ const stats: OptionSpec = {
   group: CALIBRATION_GROUP,
 };
 
+const EVALUATION = "Evaluation";
+
+const dataset: OptionSpec = {
+  name: "dataset",
+  kind: "value",
+  placeholder: "PATH",
+  value: "file",
+  summary: "a text file, a .jsonl file or a folder of .txt files (the embedded model's own text)",
+  group: EVALUATION,
+};
+
+/** Which tokens of a text are read together and scored. */
+const WINDOWS: readonly OptionSpec[] = [
+  {
+    name: "protocol",
+    kind: "value",
+    choices: CHOICES.protocol,
+    summary: "how the text is cut and scored (wanda: as the papers do)",
+    group: EVALUATION,
+  },
+  {
+    name: "ctx",
+    kind: "value",
+    placeholder: "N",
+    summary: "tokens of a window (2048, llamacpp 512; at most what the model reads)",
+    group: EVALUATION,
+  },
+  {
+    name: "stride",
+    kind: "value",
+    placeholder: "N",
+    summary: "tokens between windows, with --protocol strided (half of the window)",
+    group: EVALUATION,
+  },
+  {
+    name: "max-windows",
+    kind: "value",
+    placeholder: "N",
+    summary: "only the first N windows",
+    group: EVALUATION,
+  },
+  {
+    name: "bos",
+    kind: "value",
+    choices: CHOICES.bos,
+    summary: "the token that begins texts (once, as the tokenizer adds it; llamacpp: window)",
+    group: EVALUATION,
+  },
+];
+
+/** Of a perplexity limit as target; --field and --tokenizer are those of calibration too. */
+const LIMIT: readonly OptionSpec[] = [
+  { ...dataset, summary: "with a perplexity limit: the text to measure it on, as eval takes it" },
+  ...WINDOWS,
+];
+
 const recipe: OptionSpec = {
   name: "recipe",
   kind: "value",
@@ -354,6 +411,7 @@ export const PRUNE_OPTIONS = [
   ...PRUNE,
   ...CALIBRATION,
   stats,
+  ...LIMIT,
   recipe,
   saveRecipe,
   ...DENSE_OUTPUT,
@@ -369,6 +427,7 @@ export const RUN_OPTIONS = [
   ...PRUNE,
   ...CALIBRATION,
   stats,
+  ...LIMIT,
   saveRecipe,
 ];
 export const CALIBRATE_OPTIONS = [
@@ -387,6 +446,7 @@ export const CONVERT_OPTIONS = [...DENSE_OUTPUT, ...RUNNING, dryRun, planTensors
 export const RECIPE_SHOW_OPTIONS = [
   ...PRUNE,
   ...CALIBRATION.filter(({ name }) => name !== "tokenizer" && name !== "engine"),
+  ...LIMIT,
   output,
   to,
   dtype,
@@ -453,18 +513,10 @@ export const VERIFY_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-const EVALUATION = "Evaluation";
 const COMPARING = "Comparing";
 
 export const EVAL_OPTIONS: readonly OptionSpec[] = [
-  {
-    name: "dataset",
-    kind: "value",
-    placeholder: "PATH",
-    value: "file",
-    summary: "a text file, a .jsonl file or a folder of .txt files (the embedded model's own text)",
-    group: EVALUATION,
-  },
+  dataset,
   {
     name: "field",
     kind: "value",
@@ -472,41 +524,7 @@ export const EVAL_OPTIONS: readonly OptionSpec[] = [
     summary: "the field of each JSON line that holds the text (text)",
     group: EVALUATION,
   },
-  {
-    name: "protocol",
-    kind: "value",
-    choices: CHOICES.protocol,
-    summary: "how the text is cut and scored (wanda: as the papers do)",
-    group: EVALUATION,
-  },
-  {
-    name: "ctx",
-    kind: "value",
-    placeholder: "N",
-    summary: "tokens of a window (2048, llamacpp 512; at most what the model reads)",
-    group: EVALUATION,
-  },
-  {
-    name: "stride",
-    kind: "value",
-    placeholder: "N",
-    summary: "tokens between windows, with --protocol strided (half of the window)",
-    group: EVALUATION,
-  },
-  {
-    name: "max-windows",
-    kind: "value",
-    placeholder: "N",
-    summary: "only the first N windows",
-    group: EVALUATION,
-  },
-  {
-    name: "bos",
-    kind: "value",
-    choices: CHOICES.bos,
-    summary: "the token that begins texts (once, as the tokenizer adds it; llamacpp: window)",
-    group: EVALUATION,
-  },
+  ...WINDOWS,
   { ...tokenizer, group: EVALUATION },
   engine,
   {

@@ -7,7 +7,8 @@ import {
   calibrateModel,
   requireText,
 } from "../../pipeline/calibration/calibrateModel.ts";
-import type { Recipe } from "../../pipeline/recipe/index.ts";
+import { withSparsity } from "../../pipeline/plan/aim.ts";
+import { perplexityLimit, type Recipe } from "../../pipeline/recipe/index.ts";
 import type { Invocation } from "../invocation.ts";
 import type { Outcome } from "../outcome.ts";
 import { faint, good, lines } from "../output/document.ts";
@@ -61,8 +62,12 @@ export async function calibrate(invocation: Invocation): Promise<Outcome> {
 /** A file to prune by at any sparsity is of the model as it is. */
 function onePassUnlessAsked(recipe: Recipe, asked: boolean): Recipe {
   const { calibration } = recipe;
-  if (asked || calibration === undefined) return recipe;
-  return { ...recipe, calibration: { ...calibration, mode: "one-pass" } };
+  if (calibration === undefined) return recipe;
+  const mode = asked ? calibration.mode : "one-pass";
+  const gathered: Recipe = { ...recipe, calibration: { ...calibration, mode } };
+  // one pass over the dense model is the same whatever is pruned afterwards
+  const anySparsity = mode === "one-pass" && perplexityLimit(recipe.prune?.target) !== undefined;
+  return anySparsity ? withSparsity(gathered, 0.5) : gathered;
 }
 
 function resultOf(report: CalibrateReport): CalibrateResult {

@@ -2,7 +2,7 @@
 
 import { SpInferError } from "../../core/errors.ts";
 import type { EngineChoice } from "../../engine/index.ts";
-import { executeRecipe } from "../../pipeline/execute.ts";
+import { runRecipe } from "../../pipeline/runRecipe.ts";
 import { type VerifyLevel, type VerifyReport, verifyCheckpoint } from "../../pipeline/verify.ts";
 import { missingOutput } from "../commandLine/complain.ts";
 import type { Invocation } from "../invocation.ts";
@@ -18,7 +18,7 @@ export async function execute(
 ): Promise<Outcome> {
   const { arguments: given, work, signal, onEvent } = invocation;
   if (output === undefined) throw missingOutput(command);
-  const report = await executeRecipe(model, output, recipe, {
+  const report = await runRecipe(model, output, recipe, {
     ...work,
     keepUnknown: given.flag("keep-unknown"),
     force: given.flag("force"),

@@ -2,6 +2,7 @@
 import { SpInferError } from "../../core/errors.ts";
 import type { EngineChoice } from "../../engine/index.ts";
 import type { BosMode, Protocol } from "../../eval/windows.ts";
+import { isJsonLines } from "../../io/textFiles.ts";
 import {
   makePoints,
   parseSparsities,
@@ -35,7 +36,7 @@ export async function sweep(invocation: Invocation): Promise<Outcome> {
     targets: given.list("targets"),
     ignore: given.list("ignore"),
     dataset,
-    field: dataset !== undefined && isLines(dataset) ? field : undefined,
+    field: dataset !== undefined && isJsonLines(dataset) ? field : undefined,
     protocol: (given.text("protocol") ?? "wanda") as Protocol,
     ctx: given.count("ctx", 1, MOST),
     stride: given.count("stride", 1, MOST),
@@ -70,15 +71,10 @@ function calibrationOf({ arguments: given }: Invocation): SharedSettings["calibr
   const field = given.text("field");
   return {
     calib,
-    field: isLines(calib) ? field : undefined,
+    field: isJsonLines(calib) ? field : undefined,
     nsamples: given.text("nsamples"),
     seqlen: given.text("seqlen"),
     windows: given.text("windows"),
     seed: given.text("seed"),
   };
-}
-
-/** Whether --field is about this text: there are two, and one may be plain. */
-function isLines(path: string): boolean {
-  return /\.(?:jsonl|ndjson)$/i.test(path);
 }

@@ -1,6 +1,7 @@
 /** What a command line that prunes or converts asks for: the recipe with its flags, model, output. */
 import { SpInferError } from "../../core/errors.ts";
 import { readSmallFile, writeSmallFile } from "../../io/smallFile.ts";
+import { isJsonLines } from "../../io/textFiles.ts";
 import {
   defaultRecipe,
   LARGEST_RECIPE_BYTES,
@@ -65,6 +66,17 @@ export async function readRecipeFile(path: string): Promise<Recipe> {
   return readRecipe(await readSmallFile(path, LARGEST_RECIPE_BYTES + 1), path);
 }
 
+/** There may be two texts, and --field is about JSON lines: of those that are, or of the only one. */
+function fields(given: Arguments): Pick<RecipeFlags, "field" | "datasetField"> {
+  const [field, calib, dataset] = ["field", "calib", "dataset"].map((name) => given.text(name));
+  if (dataset === undefined) return { field };
+  if (calib === undefined) return { datasetField: field };
+  return {
+    field: isJsonLines(calib) ? field : undefined,
+    datasetField: isJsonLines(dataset) ? field : undefined,
+  };
+}
+
 /** The settings that flags put on a recipe. */
 export function recipeFlags(given: Arguments): {
   -readonly [Key in keyof RecipeFlags]: RecipeFlags[Key];
@@ -80,11 +92,17 @@ export function recipeFlags(given: Arguments): {
     ignore: given.list("ignore"),
     allocation: given.text("allocation"),
     calib: given.text("calib"),
-    field: given.text("field"),
+    ...fields(given),
     nsamples: given.text("nsamples"),
     seqlen: given.text("seqlen"),
     windows: given.text("windows"),
     mode: given.text("mode"),
+    dataset: given.text("dataset"),
+    protocol: given.text("protocol"),
+    ctx: given.text("ctx"),
+    stride: given.text("stride"),
+    maxWindows: given.text("max-windows"),
+    bos: given.text("bos"),
     allowEmpty: given.flag("allow-empty") ? true : undefined,
     to: given.text("to"),
     dtype: given.text("dtype"),

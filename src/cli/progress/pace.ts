@@ -63,4 +63,5 @@ export const PHASE_LABELS: Readonly<Record<Phase, string>> = {
   bench: "measure",
   evaluate: "evaluate",
   sweep: "sweep",
+  search: "search",
 };

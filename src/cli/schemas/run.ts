@@ -1,5 +1,6 @@
 /** The JSON result of `prune`, `convert` and `run`. */
 import { type Infer, z } from "../../core/zod.ts";
+import { searchRecordSchema } from "../../pipeline/search/record.ts";
 import { bytes, count, fraction, milliseconds, sha256 } from "./parts.ts";
 import { verifyResultSchema } from "./verify.ts";
 
@@ -18,6 +19,9 @@ export const runResultSchema = z.strictObject({
   underflowed: count.describe("Values that became zero in the output's dtype"),
   resumed_tensors: count.describe("Tensors that an interrupted run had finished"),
   manifest_sha256: sha256,
+  search: searchRecordSchema
+    .nullable()
+    .describe("How a perplexity limit found the sparsity; null without one"),
   elapsed_ms: milliseconds,
   verified: verifyResultSchema.nullable().describe("null with --verify none"),
 });

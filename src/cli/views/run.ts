@@ -1,6 +1,8 @@
 /** What prune, convert and run did. */
+import { formatEstimate, formatPerplexity } from "../../core/figures.ts";
 import { formatBytes, formatDuration, formatPercent } from "../../core/text.ts";
 import type { RunReport } from "../../pipeline/execute.ts";
+import type { SearchRecord } from "../../pipeline/search/record.ts";
 import type { VerifyReport } from "../../pipeline/verify.ts";
 import {
   bad,
@@ -40,13 +42,14 @@ export function runResult({ report, verified }: RunFacts): RunResult {
     underflowed: report.underflowed,
     resumed_tensors: report.resumedTensors,
     manifest_sha256: report.manifestSha256,
+    search: report.search ?? null,
     elapsed_ms: Math.round(report.elapsedMs),
     verified: verified === undefined ? null : verifyResult(verified),
   };
 }
 
 export function runTable(result: RunResult): Table {
-  const { verified, ...rest } = result;
+  const { verified, search, ...rest } = result;
   return {
     columns: [
       { key: "output", title: "output" },
@@ -61,11 +64,18 @@ export function runTable(result: RunResult): Table {
       { key: "overflowed", title: "overflowed", align: "right" },
       { key: "underflowed", title: "underflowed", align: "right" },
       { key: "resumed_tensors", title: "resumed", align: "right" },
+      { key: "perplexity", title: "perplexity", align: "right" },
       { key: "manifest_sha256", title: "manifest" },
       { key: "elapsed_ms", title: "ms", align: "right" },
       { key: "verified", title: "verified" },
     ],
-    rows: [{ ...rest, verified: verified === null ? null : verified.ok }],
+    rows: [
+      {
+        ...rest,
+        perplexity: search?.perplexity ?? null,
+        verified: verified === null ? null : verified.ok,
+      },
+    ],
   };
 }
 
@@ -88,6 +98,7 @@ function summary(facts: RunFacts): Line[] {
       ` wrote ${shownOutput} (${formatBytes(bytesOut)}, ${sizeChange(bytesIn, bytesOut)}) in ${formatDuration(elapsedMs)}`,
     ],
     [`  ${whatCameOut(facts)}${resumed}`],
+    ...searchLines(report.search),
     ...notSmaller(facts),
     verifiedLine(verified),
     [faint(`  manifest sha256 ${report.manifestSha256}`)],
@@ -105,6 +116,24 @@ function whatCameOut({ report, pruned }: RunFacts): string {
   if (pruned)
     return `${prunedTensors} of ${counted(tensors, "tensor")} pruned, stored dense · ${zeros}`;
   return `${counted(tensors, "tensor")}, stored dense`;
+}
+
+/** The perplexity that was asked for and got, and what was tried on the way. */
+function searchLines(search: SearchRecord | undefined): Line[] {
+  if (search === undefined) return [];
+  const { target, limit, perplexity, stderr, dense, sparsity, tries, windows, protocol } = search;
+  const measured = formatEstimate({ mean: perplexity, stderr: stderr ?? undefined });
+  const change = perplexity / dense.perplexity - 1;
+  const sign = change < 0 ? "" : "+";
+  const found = `sparsity ${sparsity}: ppl ${measured}, at most ${formatPerplexity(limit)} allowed, dense ${formatPerplexity(dense.perplexity)} (${sign}${formatPercent(change)})`;
+  const tried = tries.map((one) => {
+    const ppl = one.perplexity === null ? "no number" : formatPerplexity(one.perplexity);
+    return `${one.sparsity} → ${ppl}`;
+  });
+  return [
+    ["  target ", good("✓"), ` ${target} · ${found}`],
+    [faint(`  tried ${tried.join(", ")} · protocol ${protocol}, ${counted(windows, "window")}`)],
+  ];
 }
 
 function notSmaller({ report, pruned }: RunFacts): Line[] {

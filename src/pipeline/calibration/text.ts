@@ -5,6 +5,7 @@ import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import type { ModelFacts } from "../../engine/engine.ts";
 import { windowBegins } from "../../eval/calibration/windows.ts";
 import { openTextSet } from "../../eval/textSet.ts";
+import { tokenise } from "../../eval/tokenise.ts";
 import { checkIds, checkVocabulary } from "../../eval/vocabulary.ts";
 import { modelTokenizer, namedTokenizer } from "../modelTokenizer.ts";
 import type { OpenedModel, OpenModelOptions } from "../openModel.ts";
@@ -30,11 +31,12 @@ export interface CalibrationText {
 export interface CalibrationTextOptions extends OpenModelOptions {
   /** A tokenizer.json or its folder; absent: the model's own. */
   readonly tokenizer?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Tokenises the whole text once, with what the tokenizer puts before a text, and takes windows.
- * Throws E_TEXT, E_TEXT_SHORT, E_TOKENIZER, E_VOCABULARY, E_TOKEN_ID, …
+ * Throws E_TEXT, E_TEXT_SHORT, E_TOKENIZER, E_LIMIT, E_VOCABULARY, E_TOKEN_ID, …
  */
 export async function calibrationText(
   model: OpenedModel,
@@ -65,7 +67,9 @@ export async function calibrationText(
   if (warning !== undefined) warn("W_TOKENIZER", warning);
   const { limits = DEFAULT_LIMITS } = options;
   const text = await openTextSet(data, { field, limitBytes: limits.textBytes });
-  const all = Int32Array.from([...tokenizer.prefix, ...tokenizer.encode(text.text)]);
+  const seconds = limits.tokenizerSeconds;
+  const own = await tokenise(tokenizer, text.text, { seconds, signal: options.signal });
+  const all = Int32Array.from([...tokenizer.prefix, ...own]);
   const choice = { samples: nsamples, length: seqlen, windows, seed };
   const ids = new Int32Array(nsamples * seqlen);
   for (const [i, begin] of windowBegins(all.length, choice).entries())

@@ -2,15 +2,18 @@
 import type { WeightDtype } from "../../core/dtype.ts";
 import { parseBytes } from "../../core/text.ts";
 import {
+  type CalibrationMode,
   type CalibrationRecipe,
   type ConvertRecipe,
   RECIPE_DEFAULTS as DEFAULTS,
   type DtypeName,
+  type EvaluationRecipe,
   METHOD_OPTIONS,
   type MethodOptions,
   type Override,
   type PruneRecipe,
   patternSparsity,
+  perplexityLimit,
   RECIPE_VERSION,
   type Recipe,
   type RecipeFile,
@@ -26,7 +29,9 @@ export function defaultRecipe(command: "prune" | "convert"): Recipe {
 
 /** `file` has passed the schema and `conflictsOf`. */
 export function fillDefaults(file: RecipeFile): Recipe {
-  const { name, description, model, output, prune, calibration, convert } = file;
+  const { name, description, model, output, prune, calibration, evaluation, convert } = file;
+  const limit = perplexityLimit(prune?.target);
+  const mode = limit === undefined ? DEFAULTS.mode : DEFAULTS.searchMode;
   return {
     version: RECIPE_VERSION,
     ...(name === undefined ? {} : { name }),
@@ -34,7 +39,8 @@ export function fillDefaults(file: RecipeFile): Recipe {
     ...(model === undefined ? {} : { model }),
     ...(output === undefined ? {} : { output }),
     ...(prune === undefined ? {} : { prune: fillPrune(prune, calibration?.data !== undefined) }),
-    ...(calibration === undefined ? {} : { calibration: fillCalibration(calibration) }),
+    ...(calibration === undefined ? {} : { calibration: fillCalibration(calibration, mode) }),
+    ...(limit === undefined ? {} : { evaluation: fillEvaluation(evaluation ?? {}) }),
     convert: fillConvert(convert ?? {}),
   };
 }
@@ -82,7 +88,10 @@ function fillOptions(given: Given<MethodOptions>): MethodOptions {
   );
 }
 
-function fillCalibration(given: NonNullable<RecipeFile["calibration"]>): CalibrationRecipe {
+function fillCalibration(
+  given: NonNullable<RecipeFile["calibration"]>,
+  mode: CalibrationMode,
+): CalibrationRecipe {
   const { data, field, seqlen } = given;
   return {
     ...(data === undefined ? {} : { data }),
@@ -91,7 +100,20 @@ function fillCalibration(given: NonNullable<RecipeFile["calibration"]>): Calibra
     ...(seqlen === undefined ? {} : { seqlen }),
     windows: given.windows ?? DEFAULTS.windows,
     seed: given.seed ?? DEFAULTS.calibrationSeed,
-    mode: given.mode ?? DEFAULTS.mode,
+    mode: given.mode ?? mode,
+  };
+}
+
+function fillEvaluation(given: NonNullable<RecipeFile["evaluation"]>): EvaluationRecipe {
+  const { data, field, protocol, ctx, stride, max_windows, bos } = given;
+  return {
+    ...(data === undefined ? {} : { data }),
+    ...(field === undefined ? {} : { field }),
+    protocol: protocol ?? DEFAULTS.protocol,
+    ...(ctx === undefined ? {} : { ctx }),
+    ...(stride === undefined ? {} : { stride }),
+    ...(max_windows === undefined ? {} : { maxWindows: max_windows }),
+    ...(bos === undefined ? {} : { bos }),
   };
 }
 

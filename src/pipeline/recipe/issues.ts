@@ -29,8 +29,8 @@ export function problemsOf(
 function sectionOf(path: Path): keyof typeof RECIPE_KEYS {
   if (path[1] === "overrides" && path.length >= 2) return "overrides";
   const [section] = path;
-  if (section === "prune" || section === "convert" || section === "calibration") return section;
-  return "";
+  const named = ["prune", "calibration", "evaluation", "convert"] as const;
+  return named.find((name) => name === section) ?? "";
 }
 
 function unknownKey(path: Path, key: string, document: RecipeDocument): Problem {

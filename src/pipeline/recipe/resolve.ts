@@ -2,7 +2,13 @@
 import { SpInferError } from "../../core/errors.ts";
 import { printable } from "../../core/text.ts";
 import { fillDefaults } from "./defaults.ts";
-import { patternSparsity, type Recipe, type RecipeFile, recipeFile } from "./schema.ts";
+import {
+  patternSparsity,
+  perplexityLimit,
+  type Recipe,
+  type RecipeFile,
+  recipeFile,
+} from "./schema.ts";
 import { wrongItem, wrongValue } from "./sentences.ts";
 import { conflictsOf } from "./together.ts";
 import { recipeToFile } from "./write.ts";
@@ -26,6 +32,13 @@ export interface RecipeFlags {
   readonly seqlen?: number | string | undefined;
   readonly windows?: string | undefined;
   readonly mode?: string | undefined;
+  readonly dataset?: string | undefined;
+  readonly datasetField?: string | undefined;
+  readonly protocol?: string | undefined;
+  readonly ctx?: number | string | undefined;
+  readonly stride?: number | string | undefined;
+  readonly maxWindows?: number | string | undefined;
+  readonly bos?: string | undefined;
   readonly allowEmpty?: boolean | undefined;
   readonly to?: string | undefined;
   readonly dtype?: string | undefined;
@@ -59,13 +72,22 @@ const PLACES: Readonly<Record<keyof RecipeFlags, readonly [flag: string, ...path
   seqlen: ["--seqlen", "calibration", "seqlen"],
   windows: ["--windows", "calibration", "windows"],
   mode: ["--mode", "calibration", "mode"],
+  dataset: ["--dataset", "evaluation", "data"],
+  datasetField: ["--field", "evaluation", "field"],
+  protocol: ["--protocol", "evaluation", "protocol"],
+  ctx: ["--ctx", "evaluation", "ctx"],
+  stride: ["--stride", "evaluation", "stride"],
+  maxWindows: ["--max-windows", "evaluation", "max_windows"],
+  bos: ["--bos", "evaluation", "bos"],
   to: ["--to", "convert", "to"],
   dtype: ["--dtype", "convert", "dtype"],
   maxShardSize: ["--max-shard-size", "convert", "max_shard_size"],
   strictFinite: ["--strict-finite", "convert", "strict_finite"],
 };
 
-const NUMBERS = new Set<string>(["sparsity", "seed", "nsamples", "seqlen"]);
+const NUMBERS = new Set<string>([
+  ...["sparsity", "seed", "nsamples", "seqlen", "ctx", "stride", "maxWindows"],
+]);
 
 type Raw = Record<string, unknown>;
 
@@ -109,11 +131,16 @@ function setsAmount({ sparsity }: { readonly sparsity?: number }): boolean {
   return sparsity !== undefined;
 }
 
-/** A target takes the place of a sparsity, and a sparsity or a pattern that of a target. */
+/**
+ * A target takes the place of a sparsity, and a sparsity or a pattern that of a target. Without a
+ * perplexity limit nothing is evaluated.
+ */
 function dropOtherAmount(after: Raw, flags: RecipeFlags, label: string): string[] {
   const prune = after["prune"] as Raw | undefined;
   const { target, sparsity, pattern } = flags;
   if (prune === undefined) return [];
+  const replaced = (target ?? sparsity ?? patternSparsity(pattern ?? "")) !== undefined;
+  if (replaced && perplexityLimit(target) === undefined) delete after["evaluation"];
   if (target !== undefined && sparsity === undefined) {
     const old = prune["sparsity"];
     delete prune["sparsity"];

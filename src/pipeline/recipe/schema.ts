@@ -5,8 +5,11 @@
  */
 
 import type { WeightDtype } from "../../core/dtype.ts";
+import { SpInferError } from "../../core/errors.ts";
 import { parseBytes } from "../../core/text.ts";
 import { type Infer, z } from "../../core/zod.ts";
+import { type Gate, parseGate } from "../../eval/gates.ts";
+import { BOS_MODES, type BosMode, PROTOCOLS, type Protocol } from "../../eval/windows.ts";
 
 export const RECIPE_VERSION = 1;
 export const SCOPES = ["matrix", "row", "model"] as const;
@@ -68,7 +71,10 @@ export interface PruneRecipe extends LayerSettings {
   readonly ignore: readonly string[];
   /** Do not mind targets that match nothing. */
   readonly allowEmpty: boolean;
-  /** The output's wanted size, as it is written ("2GB", "60%"); the sparsity is found when planning. */
+  /**
+   * Instead of a sparsity, as it is written: the output's wanted size ("2GB", "60%"), from which
+   * planning finds the sparsity, or a perplexity limit ("ppl<=+5%"), from which measuring does.
+   */
   readonly target?: string | number;
   /** In order; a later one wins where two set the same thing. */
   readonly overrides: readonly Override[];
@@ -97,6 +103,19 @@ export interface CalibrationRecipe {
   readonly mode: CalibrationMode;
 }
 
+/** The text that a perplexity limit is about, and how it is read; as `spinfer eval` takes them. */
+export interface EvaluationRecipe {
+  /** A text file, JSON lines or a folder. Absent: the embedded model's own text. */
+  readonly data?: string;
+  /** The field of each JSON line. */
+  readonly field?: string;
+  readonly protocol: Protocol;
+  readonly ctx?: number;
+  readonly stride?: number;
+  readonly maxWindows?: number;
+  readonly bos?: BosMode;
+}
+
 export interface Recipe {
   readonly version: typeof RECIPE_VERSION;
   readonly name?: string;
@@ -108,6 +127,8 @@ export interface Recipe {
   readonly prune?: PruneRecipe;
   /** Absent: no activations are gathered. */
   readonly calibration?: CalibrationRecipe;
+  /** Only with a perplexity limit as target. */
+  readonly evaluation?: EvaluationRecipe;
   readonly convert: ConvertRecipe;
 }
 
@@ -128,16 +149,38 @@ export function patternSparsity(pattern: string): number | undefined {
   return groups === undefined ? undefined : (groups.of - groups.keep) / groups.of;
 }
 
-/** Bytes, or a share of what the same tensors take when all are dense. */
-export type SizeTarget = { readonly bytes: number } | { readonly share: number };
+/** Bytes, a share of what the same tensors take when all are dense, or a limit of the perplexity. */
+export type Target =
+  | { readonly bytes: number }
+  | { readonly share: number }
+  | { readonly limit: PerplexityLimit };
 
-/** "2GB" → bytes, "60%" → a share; undefined for what is neither, and for nothing at all. */
-export function parseTarget(target: string | number): SizeTarget | undefined {
+/** A gate: perplexity at most `bound`, or at most so much (a fraction) above the dense model's. */
+export type PerplexityLimit = Gate & { readonly metric: "ppl" | "delta" };
+
+/**
+ * "2GB" → bytes, "60%" → a share, "ppl<=+5%" and "ppl<=12.5" → a limit; undefined for what is none
+ * of these, and for nothing at all.
+ */
+export function parseTarget(target: string | number): Target | undefined {
+  const limit = perplexityLimit(target);
+  if (limit !== undefined) return { limit };
   const percent = /^\s*(\d+(?:\.\d+)?)\s*%\s*$/.exec(String(target));
   const share = Number(percent?.[1]) / 100;
   if (percent !== null) return share > 0 && share <= 1 ? { share } : undefined;
   const bytes = typeof target === "number" ? target : parseBytes(target);
   return bytes === undefined || bytes < 1 ? undefined : { bytes };
+}
+
+/** The limit that a target sets to the perplexity; undefined for a size, and for what is no target. */
+export function perplexityLimit(target: string | number | undefined): PerplexityLimit | undefined {
+  if (typeof target !== "string" || !/^\s*ppl/.test(target)) return undefined;
+  try {
+    return parseGate(target) as PerplexityLimit;
+  } catch (thrown) {
+    if (thrown instanceof SpInferError) return undefined;
+    throw thrown;
+  }
 }
 
 const text = z.string().min(1).max(4096);
@@ -204,7 +247,9 @@ const prune = z.strictObject({
     .union([z.int().min(1), z.string().max(40)])
     .refine((value) => parseTarget(value) !== undefined)
     .optional()
-    .describe("Wanted size of the output (2GB) or its share of the dense size (60%)"),
+    .describe(
+      "Wanted size of the output (2GB), its share of the dense size (60%), or a perplexity limit (ppl<=+5%)",
+    ),
   overrides: z.array(override).max(5_000).optional(),
 });
 
@@ -219,6 +264,16 @@ const calibration = z.strictObject({
     .enum(CALIBRATION_MODES)
     .optional()
     .describe("Inputs that have passed pruned blocks, or those of the dense model"),
+});
+
+const evaluation = z.strictObject({
+  data: text.optional().describe("Text file, JSON lines, or a folder of text files"),
+  field: z.string().min(1).max(200).optional().describe("Field of each JSON line"),
+  protocol: z.enum(PROTOCOLS).optional().describe("How the text is cut and scored"),
+  ctx: z.int().min(1).max(1_000_000_000).optional().describe("Tokens of a window"),
+  stride: z.int().min(1).max(1_000_000_000).optional().describe("Tokens between windows"),
+  max_windows: z.int().min(1).max(1_000_000_000).optional().describe("Only the first windows"),
+  bos: z.enum(BOS_MODES).optional().describe("The token that begins texts"),
 });
 
 const convert = z.strictObject({
@@ -247,6 +302,7 @@ export const recipeFile = z.strictObject({
   output: text.optional().describe("Output folder"),
   prune: prune.optional(),
   calibration: calibration.optional(),
+  evaluation: evaluation.optional(),
   convert: convert.optional(),
 });
 
@@ -254,12 +310,13 @@ export type RecipeFile = Infer<typeof recipeFile>;
 
 /** The keys of each part; "" is the top level. */
 export const RECIPE_KEYS: Readonly<
-  Record<"" | "prune" | "overrides" | "calibration" | "convert", readonly string[]>
+  Record<"" | "prune" | "overrides" | "calibration" | "evaluation" | "convert", readonly string[]>
 > = {
   "": Object.keys(recipeFile.shape),
   prune: Object.keys(prune.shape),
   overrides: Object.keys(override.shape),
   calibration: Object.keys(calibration.shape),
+  evaluation: Object.keys(evaluation.shape),
   convert: Object.keys(convert.shape),
 };
 
@@ -276,6 +333,9 @@ export const RECIPE_DEFAULTS = {
   windows: "first",
   calibrationSeed: 0,
   mode: "sequential",
+  /** With a perplexity limit, where every sparsity that is tried can be pruned by one calibration. */
+  searchMode: "one-pass",
+  protocol: "wanda",
   to: "tile-bitmap",
   maxShardBytes: 5_000_000_000,
   strictFinite: false,

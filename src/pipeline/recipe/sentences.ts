@@ -1,5 +1,6 @@
 /** What is wrong with a value of a recipe or of a flag, as a sentence that ends with the fix. */
 import { nearest, printable } from "../../core/text.ts";
+import { BOS_MODES, PROTOCOLS } from "../../eval/windows.ts";
 import {
   ALLOCATIONS,
   CALIBRATION_MODES,
@@ -19,6 +20,7 @@ const EXPECTED = {
   output: "a path",
   prune: "a mapping with method, sparsity, …",
   calibration: "a mapping with data, nsamples, …",
+  evaluation: "a mapping with data, protocol, …",
   convert: "a mapping with to, dtype, …",
   method: "the name of a pruner such as magnitude",
   sparsity: "a fraction from 0 up to but not including 1",
@@ -41,10 +43,16 @@ const EXPECTED = {
   seqlen: "a whole number from 1 to 10000000",
   windows: `one of ${WINDOW_RULES.join(", ")}`,
   mode: `one of ${CALIBRATION_MODES.join(", ")}`,
+  protocol: `one of ${PROTOCOLS.join(", ")}`,
+  ctx: "a whole number from 1 to 1000000000",
+  stride: "a whole number from 1 to 1000000000",
+  max_windows: "a whole number from 1 to 1000000000",
+  bos: `one of ${BOS_MODES.join(", ")}`,
   targets: "a list of names or patterns",
   ignore: "a list of names or patterns",
   allow_empty: "true or false",
-  target: "a size such as 2GB, or a share of the dense size such as 60%",
+  target:
+    "a size such as 2GB, a share of the dense size such as 60%, or a perplexity limit such as ppl<=+5%",
   overrides: "a list of mappings with targets",
   skip: "true or false",
   to: `one of ${TARGET_FORMATS.join(", ")}`,
@@ -59,6 +67,8 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   score: ["wanda", "magnitude"],
   windows: WINDOW_RULES,
   mode: CALIBRATION_MODES,
+  protocol: PROTOCOLS,
+  bos: BOS_MODES,
   to: TARGET_FORMATS,
   dtype: DTYPE_NAMES,
 };

@@ -3,7 +3,7 @@ import type { ErrorCode } from "../../core/errorCodes.ts";
 import { SpInferError } from "../../core/errors.ts";
 import { compilePattern, patternSteps } from "../../core/selector.ts";
 import type { Path } from "./document.ts";
-import { patternSparsity, type RecipeFile } from "./schema.ts";
+import { patternSparsity, perplexityLimit, type RecipeFile } from "./schema.ts";
 
 /** Steps of all patterns together: under a second to compile. */
 const MOST_STEPS = 300_000;
@@ -21,14 +21,16 @@ interface Settings {
   readonly scope?: string | undefined;
 }
 
-export function conflictsOf({ prune, convert }: RecipeFile): Conflict[] {
-  if (prune === undefined) return [];
+export function conflictsOf({ prune, evaluation, convert }: RecipeFile): Conflict[] {
+  const unused = evaluationConflicts(evaluation, prune?.target);
+  if (prune === undefined) return unused;
   const steps = countSteps(prune);
   if (steps > MOST_STEPS) {
     const message = `the patterns unroll to about ${steps} steps, more than ${MOST_STEPS}`;
     return [{ code: "E_RECIPE_LIMIT", message, path: ["prune"] }];
   }
   const found: Conflict[] = [
+    ...unused,
     ...targetConflicts(prune, convert?.to),
     ...settingsConflicts(prune, prune.pattern, ["prune"]),
     ...patternConflicts(prune.targets, ["prune", "targets"]),
@@ -101,8 +103,25 @@ function targetConflicts(
       `target ${target} does not go with pattern ${pattern}, which says the sparsity`,
     );
   }
-  if (to !== "dense") return [];
+  if (to !== "dense" || perplexityLimit(target) !== undefined) return [];
   return conflict(`target ${target} does not go with to: dense, where zeros take space too`);
+}
+
+/** What is measured without a limit decides nothing. */
+function evaluationConflicts(
+  evaluation: RecipeFile["evaluation"],
+  target: string | number | undefined,
+): Conflict[] {
+  if (evaluation === undefined || perplexityLimit(target) !== undefined) return [];
+  const [key] = Object.keys(evaluation);
+  return [
+    {
+      code: "E_RECIPE_VALUE",
+      message: `${key ?? "evaluation"} is for a perplexity limit, write target: "ppl<=+5%" or remove it`,
+      path: key === undefined ? ["evaluation"] : ["evaluation", key],
+      hint: "spinfer eval measures an output",
+    },
+  ];
 }
 
 function settingsConflicts(

@@ -2,6 +2,7 @@
 import { stringify } from "yaml";
 import {
   type DtypeName,
+  type EvaluationRecipe,
   type LayerSettings,
   type Override,
   type PruneRecipe,
@@ -26,7 +27,8 @@ export function recipeToYaml(recipe: Recipe): string {
 
 /** The recipe in the words of its file. */
 export function recipeToFile(recipe: Recipe): RecipeFile {
-  const { version, name, description, model, output, prune, calibration, convert } = recipe;
+  const { version, name, description, model, output, prune, calibration, evaluation, convert } =
+    recipe;
   const dtype = convert.dtype?.toLowerCase() as DtypeName | undefined;
   return {
     version,
@@ -36,6 +38,7 @@ export function recipeToFile(recipe: Recipe): RecipeFile {
     ...(output === undefined ? {} : { output }),
     ...(prune === undefined ? {} : { prune: pruneToFile(prune) }),
     ...(calibration === undefined ? {} : { calibration: { ...calibration } }),
+    ...(evaluation === undefined ? {} : { evaluation: evaluationToFile(evaluation) }),
     convert: {
       to: convert.to,
       ...(dtype === undefined ? {} : { dtype }),
@@ -43,6 +46,10 @@ export function recipeToFile(recipe: Recipe): RecipeFile {
       strict_finite: convert.strictFinite,
     },
   };
+}
+
+function evaluationToFile({ maxWindows, ...rest }: EvaluationRecipe) {
+  return { ...rest, ...(maxWindows === undefined ? {} : { max_windows: maxWindows }) };
 }
 
 function pruneToFile(prune: PruneRecipe): PruneFile {

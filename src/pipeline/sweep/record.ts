@@ -64,7 +64,7 @@ const point = z.strictObject({
   prune_ms: positive,
   evaluate_ms: positive,
   peak_memory_bytes: count.describe(
-    "Largest resident memory that was seen, pruning and evaluating",
+    "Largest resident size of the process in samples 20 ms apart, pruning and evaluating; what earlier points left behind is in it",
   ),
   engine: z.string(),
   manifest_sha256: sha256.nullable().describe("As in the checkpoint's manifest"),

@@ -15,12 +15,10 @@ import { VERSION } from "../../core/version.ts";
 import { requireComparable } from "../../eval/report.ts";
 import { openTextSet } from "../../eval/textSet.ts";
 import { writeFileAtomic } from "../../io/atomicFile.ts";
-import type { IfUnfinished } from "../../io/ifUnfinished.ts";
 import { acquireLock } from "../../io/lock.ts";
 import { closeFiles } from "../../io/openFile.ts";
-import { hasUnfinished } from "../../io/outputFolder.ts";
 import { readSmallFile } from "../../io/smallFile.ts";
-import { type CalibrateReport, calibrateModel } from "../calibration/calibrateModel.ts";
+import { calibrateOrGoOn } from "../calibration/resumed.ts";
 import {
   checkStatistics,
   openStatistics,
@@ -296,7 +294,9 @@ class Sweep {
     if (await this.hasStatistics(record, deepest)) return record;
     const path = this.pathOf(STATISTICS_FILE);
     rmSync(path, { force: true });
-    const { result, peakBytes } = await withPeakMemory(() => this.calibrate(path, deepest.recipe));
+    const { result, peakBytes } = await withPeakMemory(() =>
+      calibrateOrGoOn(this.model, path, deepest.recipe, { ...this.options, onEvent: this.onEvent }),
+    );
     const file = { path, ...result };
     const { gram, elapsedMs } = result;
     const facts = factsOf(file, STATISTICS_FILE, gram, Math.round(elapsedMs), peakBytes);
@@ -319,23 +319,6 @@ class Sweep {
     const path = this.pathOf(STATISTICS_FILE);
     if (!existsSync(path)) return false;
     return (await openStatistics(path)).sha256 === calibration.sha256;
-  }
-
-  /** Goes on with an interrupted calibration where it was the same. */
-  private async calibrate(path: string, recipe: Recipe): Promise<CalibrateReport> {
-    const gather = (unfinished: IfUnfinished) =>
-      calibrateModel(this.model, path, recipe, {
-        ...this.options,
-        unfinished,
-        onEvent: this.onEvent,
-      });
-    if (!hasUnfinished(path)) return await gather("refuse");
-    try {
-      return await gather("resume");
-    } catch (error) {
-      if (toSpInferError(error).code !== "E_RESUME_MISMATCH") throw error;
-      return await gather("restart");
-    }
   }
 
   private otherCalibration(what: string): SpInferError {

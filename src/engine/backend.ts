@@ -4,7 +4,7 @@
  */
 import type { Part } from "../model/architectures/ops.ts";
 import type { WeightSlot } from "../model/architectures/survey.ts";
-import type { BlockOutput, DenseTensor, Observation, Scores } from "./engine.ts";
+import type { BlockOutput, DenseTensor, Observation } from "./engine.ts";
 
 /** A part of the model with its weights. The backend may keep or change the arrays. */
 export interface LoadedPart {
@@ -21,7 +21,8 @@ export interface ReadyBlock {
 }
 
 export interface ReadyHead {
-  score(hidden: Float32Array, targets: Int32Array): Promise<Scores>;
+  /** As RunnableModel does. */
+  score(hidden: Float32Array, targets: Int32Array): Promise<Float64Array>;
   logits(hidden: Float32Array): Promise<Float32Array>;
   close(): Promise<void>;
 }

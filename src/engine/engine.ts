@@ -65,14 +65,6 @@ export interface RunnableBlock {
   close(): Promise<void>;
 }
 
-/** Of each row of hidden states: the target's loss and what the model would have said. */
-export interface Scores {
-  /** −ln p(target), natural logarithm; NaN where the target is −1. */
-  readonly losses: Float64Array;
-  /** Id of the most likely token; the lowest id among equals. */
-  readonly best: Int32Array;
-}
-
 export interface RunnableModel {
   readonly engine: "onnxruntime" | "typescript";
   readonly facts: ModelFacts;
@@ -85,10 +77,11 @@ export interface RunnableModel {
    */
   openBlock(index: number, replaced?: ReadonlyMap<string, DenseTensor>): Promise<RunnableBlock>;
   /**
-   * Final norm, head and log-softmax in slices of rows. targets: one a row; −1 is not scored.
-   * Throws E_TOKEN_ID, and E_ACTIVATIONS where a loss is no number.
+   * Final norm, head and log-softmax in slices of rows: of each row −ln p(target), natural
+   * logarithm, and NaN where the target is −1. Throws E_TOKEN_ID, and E_ACTIVATIONS where a loss
+   * is no number.
    */
-  score(hidden: Float32Array, targets: Int32Array): Promise<Scores>;
+  score(hidden: Float32Array, targets: Int32Array): Promise<Float64Array>;
   /** Final norm and head: [rows, vocabulary]. Large: for few rows. */
   logits(hidden: Float32Array): Promise<Float32Array>;
   close(): Promise<void>;

@@ -22,7 +22,7 @@ const GROUP_TOKENS = 16_384;
 /** Bytes of a group's hidden states. */
 const GROUP_BYTES = 256 * 1024 * 1024;
 /** Tokens that are taken through a block at a time. */
-const BATCH_TOKENS = 2048;
+const BATCH_TOKENS = 1024;
 /** Logits of one model that are looked at together. */
 const LOGITS = 8 * 1024 * 1024;
 
@@ -166,7 +166,7 @@ class Measurement {
 
   private async score(group: Group, w: number, states: Float32Array): Promise<void> {
     const { hidden, targets } = this.scoredRows(this.model, group, w, states);
-    const { losses } = await this.model.score(hidden, targets);
+    const losses = await this.model.score(hidden, targets);
     let sum = 0;
     for (const loss of losses) sum += loss;
     requireFinite(sum);

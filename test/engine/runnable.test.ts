@@ -66,12 +66,11 @@ describe.each(ENGINES)("a model on %s", (prefer) => {
     const rows = 600;
     const hidden = randomFloats(rows * CONFIG.hidden_size, 3);
     const targets = Int32Array.from({ length: rows }, (_, i) => (i % 5 === 0 ? -1 : i % 50));
-    const { losses, best } = await model.score(hidden, targets);
+    const losses = await model.score(hidden, targets);
     const logits = await model.logits(hidden);
     for (let row = 0; row < rows; row++) {
       const own = Array.from(logits.subarray(row * 50, (row + 1) * 50));
       const largest = Math.max(...own);
-      expect(best[row]).toBe(own.indexOf(largest));
       if (targets[row] === -1) {
         expect(losses[row]).toBeNaN();
         continue;
@@ -80,18 +79,6 @@ describe.each(ENGINES)("a model on %s", (prefer) => {
       const loss = largest + Math.log(total) - own[targets[row]!]!;
       expect(losses[row]).toBeCloseTo(loss, 5);
     }
-    await model.close();
-  });
-
-  it("takes the lowest id among equals", async () => {
-    const { tensors, source } = randomModel(CONFIG);
-    const head = tensors.get("lm_head.weight")!.values;
-    for (const id of [11, 42]) head.fill(0, id * 32, (id + 1) * 32);
-    for (let i = 0; i < 50; i++) if (i !== 11 && i !== 42) head[i * 32] = -1000;
-    const model = await openRunnable(CONFIG, source, { prefer });
-    tensors.get("model.norm.weight")!.values.fill(1);
-    const hidden = new Float32Array(32).fill(1e-3);
-    expect((await model.score(hidden, Int32Array.of(0))).best[0]).toBe(11);
     await model.close();
   });
 

@@ -72,7 +72,7 @@ export function bigramModel(options: BigramOptions = {}): RunnableModel & { call
       const losses = Float64Array.from(targets, (target, row) =>
         lossOf(all.subarray(row * vocabulary, (row + 1) * vocabulary), target),
       );
-      return { losses, best: new Int32Array(targets.length) };
+      return losses;
     },
     async logits(hidden) {
       calls.largestLogits = Math.max(calls.largestLogits, hidden.length);

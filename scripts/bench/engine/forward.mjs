@@ -21,7 +21,7 @@ for (let index = 0; index < model.facts.blocks; index++) {
   ({ hidden } = await block.run(hidden, length));
   await block.close();
 }
-const { losses } = await model.score(hidden, targets);
+const losses = await model.score(hidden, targets);
 const seconds = (performance.now() - begin) / 1000;
 const { user, system } = process.cpuUsage(before);
 const scored = losses.filter((loss) => !Number.isNaN(loss));

@@ -1,9 +1,8 @@
 /** The fast engine: each part of the model as an ONNX graph, run by onnxruntime in its own thread. */
 import { createHash } from "node:crypto";
 import type { Backend, LoadedPart, ReadyBlock, ReadyHead } from "../backend.ts";
-import type { BlockOutput, LayerInputs, Observation, Scores } from "../engine.ts";
+import type { BlockOutput, LayerInputs, Observation } from "../engine.ts";
 import {
-  BEST,
   type BlockGraph,
   blockGraph,
   HIDDEN_IN,
@@ -17,8 +16,11 @@ import {
 import type { HostTensor, SessionHost } from "./sessionHost.ts";
 import { POSITIONS } from "./traceOps.ts";
 
-/** Tokens that go through a block in one run: short windows go together. */
-const TOKENS_PER_RUN = 2048;
+/**
+ * Tokens that go through a block in one run: short windows go together. With more, what a product
+ * reads and writes no longer fits the cores' caches; with fewer, packing its weights takes longer.
+ */
+const TOKENS_PER_RUN = 1024;
 /** Rows whose logits are held at once: many for speed, within a number of logits for memory. */
 const HEAD_ROWS = 256;
 const HEAD_LOGITS = 2 ** 24;
@@ -98,7 +100,7 @@ async function onnxBlock(
       const session = await sessionOf(sessionGraph);
       const windows = hidden.length / columns / length;
       const together = Math.max(1, Math.floor(TOKENS_PER_RUN / length));
-      const out = new Float32Array(hidden.length);
+      let out: Float32Array = new Float32Array(windows > together ? hidden.length : 0);
       const observed = new Map<string, LayerInputs>();
       for (let first = 0; first < windows; first += together) {
         const count = Math.min(together, windows - first);
@@ -110,8 +112,10 @@ async function onnxBlock(
           inputs: inputsOf(values, columns, count, length, graph.usesPositions),
           outputs: outputsOf(graph, observe, count, length, columns),
         });
-        out.set(made[0]!.values as Float32Array, begin);
+        const result = made[0]!.values as Float32Array;
         addObserved(observed, graph, made.slice(1), observe, count * length);
+        if (count === windows) out = result;
+        else out.set(result, begin);
       }
       return { hidden: out, observed } satisfies BlockOutput;
     },
@@ -224,29 +228,24 @@ async function onnxHead(
       });
       return out;
     },
-    async score(hidden, targets): Promise<Scores> {
+    async score(hidden, targets) {
       const session = await sessionOf(scores);
       const losses = new Float64Array(targets.length);
-      const best = new Int32Array(targets.length);
       await inSlices(hidden, async (input, first, rows) => {
         const wanted = new BigInt64Array(rows);
         for (let i = 0; i < rows; i++) wanted[i] = BigInt(Math.max(0, targets[first + i]!));
         const shape = [rows, 1];
-        const [loss, likely] = await host.run({
+        const [loss] = await host.run({
           session,
           weights,
           inputs: [input, { name: TARGETS, shape, values: wanted }],
-          outputs: [
-            { name: LOSSES, shape, type: "float32" },
-            { name: BEST, shape, type: "int64" },
-          ],
+          outputs: [{ name: LOSSES, shape, type: "float32" }],
         });
         for (let i = 0; i < rows; i++) {
           losses[first + i] = targets[first + i]! < 0 ? Number.NaN : Number(loss!.values[i]!);
-          best[first + i] = Number(likely!.values[i]!);
         }
       });
-      return { losses, best };
+      return losses;
     },
     close: () => host.dropWeights(weights),
   };

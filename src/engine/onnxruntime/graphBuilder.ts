@@ -48,40 +48,16 @@ export class GraphBuilder {
     attributes: Readonly<Record<string, Attribute>> = {},
     options: { readonly microsoft?: boolean; readonly output?: string } = {},
   ): Value {
-    return this.push(
-      operator,
-      inputs,
-      attributes,
-      [options.output ?? this.fresh()],
-      options.microsoft,
-    );
-  }
-
-  /** Adds an operator with two outputs, of which only the second is wanted. */
-  addSecond(
-    operator: string,
-    inputs: readonly Value[],
-    attributes: Readonly<Record<string, Attribute>>,
-  ): Value {
-    return this.push(operator, inputs, attributes, [this.fresh(), this.fresh()]);
-  }
-
-  private push(
-    operator: string,
-    inputs: readonly Value[],
-    attributes: Readonly<Record<string, Attribute>>,
-    outputs: readonly Value[],
-    microsoft = false,
-  ): Value {
+    const output = options.output ?? this.fresh();
     this.nodes.push({
       opType: operator,
-      domain: microsoft ? MICROSOFT : "",
+      domain: options.microsoft === true ? MICROSOFT : "",
       name: `${operator}_${this.nodes.length}`,
       input: [...inputs],
-      output: [...outputs],
+      output: [output],
       attribute: Object.entries(attributes).map(([name, value]) => attributeOf(name, value)),
     });
-    return outputs.at(-1)!;
+    return output;
   }
 
   /** A constant list of whole numbers; the same list is the same value. */

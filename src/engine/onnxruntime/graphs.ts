@@ -66,7 +66,6 @@ export function blockGraph(
 export const LOGITS = "logits";
 export const TARGETS = "targets";
 export const LOSSES = "losses";
-export const BEST = "best";
 
 /** Hidden states → logits. */
 export function logitsGraph(
@@ -82,7 +81,7 @@ export function logitsGraph(
   return graph.bytes();
 }
 
-/** Hidden states and targets → −ln p(target) and the most likely ids, both [tokens, 1]. */
+/** Hidden states and targets → −ln p(target), [tokens, 1]. */
 export function scoreGraph(part: Part, slots: readonly WeightSlot[], hidden: number): Uint8Array {
   const graph = new GraphBuilder();
   const trace = traceOps(graph, slots, 1);
@@ -92,9 +91,6 @@ export function scoreGraph(part: Part, slots: readonly WeightSlot[], hidden: num
   const logShares = graph.add("LogSoftmax", [logits], { axis: 1 });
   const wanted = graph.add("GatherElements", [logShares, targets], { axis: 1 });
   const losses = graph.add("Neg", [wanted]);
-  // three times as fast as ArgMax, and among equals it takes the lowest id too
-  const best = graph.addSecond("TopK", [logits, graph.whole([1])], { axis: 1 });
   graph.output(losses, LOSSES, ["tokens", 1]);
-  graph.output(best, BEST, ["tokens", 1], "int64");
   return graph.bytes();
 }

@@ -177,7 +177,10 @@ function maskOf(window: number | undefined, length: number): Mask {
   return { name, shape: [rows, columns], values, rows, back };
 }
 
-/** Scores of heads that share keys lie under one another: one product for the group. */
+/**
+ * Scores of heads that share keys lie under one another: one product for the group, or two of half
+ * the rows, so that an odd number of heads divides between two threads.
+ */
 function traceAttention(
   graph: GraphBuilder,
   { query, key, value, mask, length }: AttentionInputs,
@@ -196,21 +199,20 @@ function traceAttention(
     [reshape(query.name, [-1, length, keyHeads, group, headSize])],
     { perm: [0, 2, 3, 1, 4] },
   );
-  const keys = graph.add("Transpose", [reshape(key.name, [-1, length, keyHeads, headSize])], {
-    perm: [0, 2, 3, 1],
-  });
-  const values = graph.add("Transpose", [reshape(value.name, [-1, length, keyHeads, headSize])], {
-    perm: [0, 2, 1, 3],
-  });
+  const alone = [-1, length, keyHeads, 1, headSize];
+  const keys = graph.add("Transpose", [reshape(key.name, alone)], { perm: [0, 2, 3, 4, 1] });
+  const values = graph.add("Transpose", [reshape(value.name, alone)], { perm: [0, 2, 3, 1, 4] });
   const parts: Value[] = [];
   for (let begin = 0; begin < length; begin += mask.rows) {
     const end = Math.min(begin + mask.rows, length);
     const rows = end - begin;
     const first = Math.max(0, begin - mask.back);
     const some = slice(queries, 3, begin, end, length);
+    const halves = (group * rows) % 2 === 0 ? 2 : 1;
+    const stacked = [-1, keyHeads, halves, (group * rows) / halves];
     const scores = graph.add(
       "FusedMatMul",
-      [reshape(some, [-1, keyHeads, group * rows, headSize]), slice(keys, 3, first, end, length)],
+      [reshape(some, [...stacked, headSize]), slice(keys, 4, first, end, length)],
       { alpha: { float: spec.scale } },
       { microsoft: true },
     );
@@ -221,8 +223,8 @@ function traceAttention(
     const grouped = reshape(capped, [-1, keyHeads, group, rows, end - first]);
     const shares = graph.add("Softmax", [graph.add("Add", [grouped, ofColumns])], { axis: -1 });
     const mixed = graph.add("MatMul", [
-      reshape(shares, [-1, keyHeads, group * rows, end - first]),
-      slice(values, 2, first, end, length),
+      reshape(shares, [...stacked, end - first]),
+      slice(values, 3, first, end, length),
     ]);
     parts.push(reshape(mixed, [-1, keyHeads, group, rows, headSize]));
   }

@@ -109,30 +109,27 @@ function plainHead(loaded: LoadedPart, columns: number, vocabulary: number): Rea
     },
     async score(hidden, targets) {
       const losses = new Float64Array(targets.length);
-      const best = new Int32Array(targets.length);
       for (let first = 0; first < targets.length; first += HEAD_ROWS) {
         await new Promise((resolve) => setImmediate(resolve));
         const last = Math.min(first + HEAD_ROWS, targets.length);
         const logits = logitsOf(hidden, first, last);
         for (let row = first; row < last; row++) {
           const at = (row - first) * vocabulary;
-          const scored = scoreRow(logits.subarray(at, at + vocabulary), targets[row]!);
-          losses[row] = scored.loss;
-          best[row] = scored.best;
+          losses[row] = lossOf(logits.subarray(at, at + vocabulary), targets[row]!);
         }
       }
-      return { losses, best };
+      return losses;
     },
     close: async () => undefined,
   };
 }
 
-function scoreRow(logits: Float32Array, target: number): { loss: number; best: number } {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[best]!) best = i;
-  const largest = logits[best]!;
+/** −ln p(target); NaN without a target. */
+function lossOf(logits: Float32Array, target: number): number {
+  if (target < 0) return Number.NaN;
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) largest = Math.max(largest, logit);
   let total = 0;
-  for (let i = 0; i < logits.length; i++) total += Math.exp(logits[i]! - largest);
-  const loss = target < 0 ? Number.NaN : largest + Math.log(total) - logits[target]!;
-  return { loss, best };
+  for (const logit of logits) total += Math.exp(logit - largest);
+  return largest + Math.log(total) - logits[target]!;
 }

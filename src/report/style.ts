@@ -61,7 +61,7 @@ details.points { margin-top: 20px; }
 td.wrap { white-space: normal; min-width: 170px; overflow-wrap: anywhere; }
 td .swatch { display: inline-block; width: 10px; height: 10px; border-radius: 3px; background: var(--c); margin-right: 8px; }
 td.bar { min-width: 110px; width: 18%; }
-td .fill { display: block; height: 8px; margin-top: 8px; border-radius: 2px; background: var(--c, var(--accent)); opacity: 0.85; }
+td .fill { display: block; height: 8px; margin-top: 8px; border-radius: 2px; background: var(--c, var(--rule)); opacity: 0.85; }
 td strong { font-weight: 700; }
 details { border-top: 1px solid var(--rule); padding: 8px 0; }
 details:last-of-type { border-bottom: 1px solid var(--rule); }

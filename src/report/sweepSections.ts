@@ -16,6 +16,8 @@ export const NARROW = 340;
 const MOST_TILES = 7;
 /** More rows than these are folded away; the table of methods says the same in less. */
 const MOST_ROWS = 8;
+/** Two points make no curve: methods in rows tell more. */
+const LEAST_OF_CURVE = 3;
 
 export function sweepSections(sweep: SweepData, several: boolean): Markup {
   return html`<section data-sweep="${sweep.model}">
@@ -46,7 +48,7 @@ function tiles(sweep: SweepData): Markup {
 <li><span class="name">dense</span><span class="figure">${formatPerplexity(dense.perplexity)}</span><span class="more">perplexity</span><span class="more">${formatBytes(dense.bytes)}</span></li>
 ${shown.map(
   ({ name, best }) =>
-    html`<li><span class="name">${name} zeros</span><span class="figure">${formatPerplexity(best.perplexity)}</span><span class="more">${change(best.delta)}</span>${several ? html`<span class="more">${best.method}</span>` : undefined}<span class="more">size ${formatPercent(best.bytes / best.denseBytes)}</span></li>`,
+    html`<li><span class="name">${best.pattern === undefined ? `${name} zeros` : name}</span><span class="figure">${formatPerplexity(best.perplexity)}</span><span class="more">${change(best.delta)}</span>${several ? html`<span class="more">best: ${best.method}</span>` : undefined}<span class="more">size ${formatPercent(best.bytes / best.denseBytes)}</span></li>`,
 )}
 </ul>`;
 }
@@ -61,7 +63,7 @@ function curves(sweep: SweepData): Markup | undefined {
   const series = methodsOf(sweep)
     .map((name, index): Series => ({ name, index, points: curveOf(sweep, name) }))
     .filter(({ points }) => points.length > 1);
-  if (series.length > 0) {
+  if (series.some(({ points }) => points.length >= LEAST_OF_CURVE)) {
     return bothWidths(undefined, (width) => lineChart(series, sweep.dense, width));
   }
   return html`${amountsOf(sweep)

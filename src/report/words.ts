@@ -15,7 +15,7 @@ export function change(delta: number): string {
 
 export const times = (ratio: number): string => `${ratio.toFixed(2)}×`;
 
-export const MEMORY_COLUMN = "most memory seen";
+export const MEMORY_COLUMN = "memory seen";
 /** What the figures of a sweep's costs are, and are not. */
 export const COSTS_NOTE =
   "Times are means over the points of a method. Memory is the largest resident size of the whole process in samples 20 ms apart, over all points of a method: what earlier points left behind is in it, so it is no measure of what a method needs, and a shorter peak is not seen.";

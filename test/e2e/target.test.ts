@@ -62,6 +62,15 @@ evaluation: { data: text.txt, ctx: 64, max_windows: 2 }
     expect(withoutManifest("again")).toEqual(withoutManifest("whole"));
   });
 
+  it("is told by the model card, with what it was measured on", () => {
+    const report = join(folder, "eval.json");
+    cliJson(["eval", "whole", ...FEW, "--report", report, ...QUIET], options);
+    cliJson(["report", report, "--card", "whole", "-o", "card.md"], options);
+    const card = readFileSync(join(folder, "card.md"), "utf8");
+    expect(card).toMatch(/- sparsity found for: ppl\\?<=\+40%: [\d.]+ of at most [\d.]+/);
+    expect(card).toContain(search.dataset_sha256);
+  });
+
   it("takes --field for the text that has lines", () => {
     const line = [...PRUNE, "--field", "body", "-o", "lines"].map((word) =>
       word === "text.txt" ? "text.jsonl" : word,

@@ -34,7 +34,7 @@ describe("the page", () => {
     expect(titles).toContain("50 %: wanda+owl");
   });
 
-  it("draws rows instead of lines where there is one sparsity", () => {
+  it("draws rows instead of lines where there are one or two sparsities", () => {
     const sweep = sampleSweep();
     const points = sweep.points.filter(
       ({ asked, pattern }) => asked === 0.5 && pattern === undefined,
@@ -42,13 +42,19 @@ describe("the page", () => {
     const one = htmlPage({ ...sampleReport(), sweeps: [{ ...sweep, points }] });
     expect(one).toContain("Methods at 50 %");
     expect(one).not.toContain('class="line ');
+    const both = sweep.points.filter(({ asked }) => asked === 0.5 || asked === 0.6);
+    const two = htmlPage({ ...sampleReport(), sweeps: [{ ...sweep, points: both }] });
+    expect(two).toContain("Methods at 60 %");
+    expect(two).not.toContain('class="line ');
+    const three = sweep.points.filter(({ asked }) => asked >= 0.4 && asked <= 0.6);
+    const curves = htmlPage({ ...sampleReport(), sweeps: [{ ...sweep, points: three }] });
+    expect(curves).toContain('class="line ');
+    expect(curves).not.toContain("Methods at 60 %");
   });
 
   it("calls the memory of a sweep what it is: seen in samples, with what was there before", () => {
     const columns = /<table id="costs">\s*<thead>(.*?)<\/thead>/s.exec(page)![1]!;
-    expect(columns.replaceAll(/<[^>]*>/g, " ").trim()).toMatch(
-      /^prune +evaluate +most memory seen$/,
-    );
+    expect(columns.replaceAll(/<[^>]*>/g, " ").trim()).toMatch(/^prune +evaluate +memory seen$/);
     for (const form of [page, markdownPage(sampleReport())]) {
       expect(form).toContain("samples 20 ms apart");
       expect(form).toContain("what earlier points left behind is in it");

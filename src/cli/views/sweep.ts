@@ -61,7 +61,7 @@ export function sweepTable({ dense, points }: SweepRecord): Table {
       { key: "bytes", title: "weights", align: "right", show: showBytes },
       { key: "prune_ms", title: "prune", dataOnly: true },
       { key: "evaluate_ms", title: "evaluate", dataOnly: true },
-      { key: "peak_memory_bytes", title: "most memory seen", dataOnly: true },
+      { key: "peak_memory_bytes", title: "memory seen", dataOnly: true },
       { key: "manifest_sha256", title: "manifest", dataOnly: true },
     ],
     rows,

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { parse } from "yaml";
 import { elementCount } from "../../core/dtype.ts";
+import { formatPerplexity } from "../../core/figures.ts";
 import { isRecord } from "../../core/guards.ts";
 import { VERSION } from "../../core/version.ts";
 import type { EvalReport } from "../../eval/report.ts";
@@ -55,7 +56,7 @@ export async function cardData(
 }
 
 function provenanceOf(manifest: Manifest): CardData["provenance"] {
-  const { source, statistics, manifest_sha256, created_by } = manifest;
+  const { source, statistics, search, manifest_sha256, created_by } = manifest;
   return [
     ...source.files.map(({ path, sha256 }) => [`source ${path}`, sha256] as const),
     ...(statistics === undefined
@@ -64,6 +65,15 @@ function provenanceOf(manifest: Manifest): CardData["provenance"] {
           ["calibrated on", `${statistics.nsamples} windows of ${statistics.seqlen} tokens`],
           ["calibration text", statistics.text_sha256],
           ["statistics", statistics.sha256],
+        ] as const)),
+    ...(search === undefined
+      ? []
+      : ([
+          [
+            "sparsity found for",
+            `${search.target}: ${formatPerplexity(search.perplexity)} of at most ${formatPerplexity(search.limit)}`,
+          ],
+          ["measured on", search.dataset_sha256],
         ] as const)),
     ["manifest", manifest_sha256],
     ["made with", `SpInfer ${created_by.version}`],

@@ -20,7 +20,10 @@ from conftest import ROOT, refused  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import spinfer  # noqa: E402
-from spinfer.torch import SpinferLinear, operator  # noqa: E402
+from spinfer import folder as folder_module  # noqa: E402
+from spinfer import planner  # noqa: E402
+from spinfer import transformers as quantizer  # noqa: E402
+from spinfer.torch import SpinferLinear, loading, operator  # noqa: E402
 
 CLI = ROOT / "dist" / "src" / "cli" / "main.js"
 IS_5 = int(transformers.__version__.split(".")[0]) >= 5
@@ -142,6 +145,113 @@ def test_saves_what_it_loaded(demo: tuple[Path, Path], tmp_path: Path) -> None:
     assert torch.equal(logits(load(tmp_path / "saved")), logits(model))
     cli("convert", tmp_path / "saved", "-o", tmp_path / "dense", "--to", "dense")
     assert torch.equal(logits(load(tmp_path / "dense")), logits(load(demo[1])))
+
+
+def test_packed_weights_are_read_once(
+    demo: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps: list[Any] = []
+    map_file = loading.map_file
+
+    def watched(path: Path) -> Any:
+        maps.append(map_file(path))
+        return maps[-1]
+
+    def never(*_: Any) -> None:
+        raise AssertionError("a payload is read beside the map")
+
+    monkeypatch.setattr(loading, "map_file", watched)
+    monkeypatch.setattr(loading, "read_into", never)
+    read: list[str] = []
+    read_bytes = folder_module.read_bytes
+
+    def seen(path: Path, entry: Any) -> Any:
+        read.append(entry.name)
+        return read_bytes(path, entry)
+
+    monkeypatch.setattr(folder_module, "read_bytes", seen)
+    model = load(demo[0])
+    (mapped,) = maps
+    begin, end = mapped.ctypes.data, mapped.ctypes.data + len(mapped)
+    # what the layers hold is the map that was checked, and nobody read it beforehand
+    assert all(begin <= layer.weight.data_ptr() < end for layer in layers(model))
+    assert all(name.endswith("_meta") for name in read)
+    assert type(layers(model)[0]) is SpinferLinear
+    assert {"weight", "weight_meta"} <= set(layers(model)[0].state_dict())
+
+
+def test_nothing_is_reported_as_unexpected(demo: tuple[Path, Path]) -> None:
+    _, info = transformers.AutoModelForCausalLM.from_pretrained(
+        demo[0], output_loading_info=True, **{DTYPE: "auto"}
+    )
+    assert not info["unexpected_keys"]
+    assert set(info["missing_keys"]) <= {"lm_head.weight"}
+
+
+GPU = planner.Gpu("A GPU", "1.2.3")
+
+
+def tuned(folder: Path, **changes: Any) -> Path:
+    """A tune.json that finds up_proj of the demo model at 60 % slower packed, k_proj faster."""
+    common = {"gpu": GPU.name, "driver": GPU.driver, "library": spinfer.__version__}
+    common |= {"dtype": "BF16", "sparsity": 60, "denseUs": 2.0, "measured": "2026-11-26T12:00:00Z"}
+    entries = [
+        {**common, "rows": 640, "cols": 256, "tokens": 1, "sparseUs": 1.9},
+        {**common, "rows": 640, "cols": 256, "tokens": 16, "sparseUs": 2.2},
+        {**common, "rows": 128, "cols": 256, "tokens": 1, "sparseUs": 1.8},
+    ]
+    folder.mkdir(exist_ok=True)
+    content = {"schema": "spinfer.tune/1", "entries": [{**entry, **changes} for entry in entries]}
+    (folder / "tune.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Takes the CPU for a GPU whose measurements lie in the folder that it returns."""
+    monkeypatch.setattr(quantizer, "_gpu_of", lambda _: GPU)
+    monkeypatch.setenv(planner.CACHE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_what_is_faster_dense_is_kept_dense(
+    demo: tuple[Path, Path], gpu: Path, tmp_path: Path
+) -> None:
+    tuned(gpu)
+    model = load(demo[0])
+    names = {name for name, module in model.named_modules() if isinstance(module, SpinferLinear)}
+    assert len(names) == 20
+    assert not any("up_proj" in name or "gate_proj" in name for name in names)
+    kept = model.model.layers[0].mlp.up_proj
+    assert type(kept) is torch.nn.Linear
+    assert not list(kept.buffers())  # never both forms
+    assert torch.equal(logits(model), logits(load(demo[1])))
+    model.save_pretrained(tmp_path / "saved")
+    saved = spinfer.open_folder(tmp_path / "saved").tensors
+    assert sum(tensor.packed for tensor in saved.values()) == 20
+
+
+@pytest.mark.parametrize(
+    "changes", [{"gpu": "another"}, {"driver": "1"}, {"library": "0.0.1"}, {"sparsity": 50}]
+)
+def test_measurements_of_something_else_do_not_count(
+    demo: tuple[Path, Path], gpu: Path, changes: dict[str, Any]
+) -> None:
+    tuned(gpu, **changes)
+    assert len(layers(load(demo[0]))) == 28
+
+
+def test_a_damaged_tuning_cache_is_refused(demo: tuple[Path, Path], gpu: Path) -> None:
+    assert len(layers(load(demo[0]))) == 28  # there is none
+    for text in ("", "{", "[]", '{"schema":"spinfer.tune/2","entries":[]}'):
+        gpu.mkdir(exist_ok=True)
+        (gpu / "tune.json").write_text(text)
+        with refused("E_TUNE_CACHE", "tune.json"):
+            load(demo[0])
+    for changes in ({"rows": "640"}, {"denseUs": 0}, {"sparseUs": None}, {"gpu": 7}):
+        tuned(gpu, **changes)
+        with refused("E_TUNE_CACHE", "spinfer.tune/1"):
+            load(demo[0])
 
 
 def test_embeddings_stay_tied_and_dense(demo: tuple[Path, Path]) -> None:

@@ -6,6 +6,7 @@ nor torch itself. `spinfer.torch` has the operator and the layer.
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 from .errors import SpInferError
@@ -38,9 +39,7 @@ if sys.byteorder != "little":
 
 
 def _register_with_transformers() -> None:
-    from .transformers import register
-
-    register()
+    importlib.import_module(".transformers", __name__)  # registers itself
 
 
 when_imported("transformers.quantizers.auto", _register_with_transformers)

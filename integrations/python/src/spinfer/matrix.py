@@ -108,7 +108,8 @@ def read_meta_header(data: Buffer, meta_bytes: int, origin: Origin) -> MetaHeade
         found = f"weight_meta has {len(raw)} bytes"
         raise _reject("E_TB_LAYOUT", origin, found, f"at least {HEADER_BYTES}")
     # NumPy drops trailing NULs of byte strings; the magic has none
-    field = {name: raw[:HEADER_BYTES].view(HEADER)[0][name].item() for name in HEADER.fields or ()}
+    values = raw[:HEADER_BYTES].view(HEADER)[0].item()
+    field = dict(zip(HEADER.names or (), values, strict=True))
     _check_identity(field, origin)
     grid = _check_shape(field, meta_bytes, origin)
     for key, what in (("payload_bytes", "payload size"), ("nonzeros", "count of nonzeros")):
@@ -228,8 +229,15 @@ def check_matrix(
 
     Raises E_TB_… and, with `crc`, E_HASH. Structure is always checked.
     """
-    raw = as_bytes(payload)
     meta = read_meta(meta_data, origin, crc=crc)
+    check_values(as_bytes(payload), meta, origin, crc=crc)
+    return meta
+
+
+def check_values(
+    raw: NDArray[np.uint8], meta: Meta, origin: Origin = Origin(), *, crc: bool = True
+) -> None:
+    """The same of a payload whose weight_meta was read already."""
     if len(raw) != meta.payload_bytes:
         found = f"the payload has {len(raw)} bytes"
         raise _reject("E_TB_ALIGN", origin, found, f"{meta.payload_bytes}")
@@ -239,9 +247,14 @@ def check_matrix(
     if nonzeros != meta.nonzeros:
         found = f"{meta.nonzeros} nonzeros are declared and {nonzeros} stored"
         raise _reject("E_TB_COUNT", origin, found)
-    if crc and zlib.crc32(raw) != meta.payload_crc:
+    if crc:
+        check_crc(raw, meta, origin)
+
+
+def check_crc(raw: NDArray[np.uint8], meta: Meta, origin: Origin = Origin()) -> None:
+    """Raises E_HASH unless the payload's CRC-32 is the one in its header."""
+    if zlib.crc32(raw) != meta.payload_crc:
         raise _reject("E_HASH", origin, "the payload does not match its CRC-32")
-    return meta
 
 
 def _groups(grid: Grid) -> list[tuple[int, int]]:

@@ -254,6 +254,13 @@ def load(path: Path) -> Library:
     return Library(path=path, abi=abi, loaded=loaded)
 
 
+def describe_gpu() -> GpuStruct:
+    """The current GPU. Raises E_GPU_NONE, E_GPU_LIBRARY."""
+    found = GpuStruct()
+    library().call("spinfer_describe_gpu", ctypes.byref(found))
+    return found
+
+
 def available() -> bool:
     """Whether there is a library that can be loaded."""
     try:

@@ -312,6 +312,12 @@ def read_bytes(path: Path, entry: Entry) -> NDArray[np.uint8]:
     Raises E_ST_TRUNCATED, E_IO.
     """
     out = np.empty(entry.bytes, np.uint8)
+    read_into(path, entry, out)
+    return out
+
+
+def read_into(path: Path, entry: Entry, out: NDArray[np.uint8]) -> None:
+    """The same into memory of `entry.bytes` bytes that is there already."""
     with reading(path), path.open("rb", buffering=0) as file:
         file.seek(entry.begin)
         view = memoryview(out)
@@ -321,7 +327,15 @@ def read_bytes(path: Path, entry: Entry) -> NDArray[np.uint8]:
             if not count:
                 raise _refuse("E_ST_TRUNCATED", str(path), entry, f"ends after {done} bytes")
             done += count
-    return out
+
+
+def map_file(path: Path) -> NDArray[np.uint8]:
+    """All bytes of a file, mapped: read when they are looked at, private when they are written to.
+
+    Whoever maps a file relies on nobody cutting it short meanwhile. Raises E_IO.
+    """
+    with reading(path):
+        return np.asarray(np.memmap(path, np.uint8, "c"))
 
 
 def header_bytes(

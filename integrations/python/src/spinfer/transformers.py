@@ -1,42 +1,47 @@
 """The quantizer through which transformers loads tile-bitmap folders.
 
 Registered by `import spinfer`. Linear layers whose weights are packed become `SpinferLinear` on the
-meta device, with buffers of the sizes that the shards' headers give; transformers then loads the
-packed bytes into them like any other tensor. All other tensors are dense and loaded as ever. Before
-that, every packed weight is read once and checked on the host.
+meta device, with buffers of the sizes that the shards' headers give, so that a device map counts
+them; headers and offsets are checked then. Their bytes are not for transformers to load: once it
+has placed the layers, they are read here, once, checked on the host and put where they belong. All
+other tensors are dense and loaded as ever. Where `spinfer tune` has measured that a GPU multiplies
+a matrix faster dense, it is decoded there and its packed form is dropped.
 
 Written for transformers 4.51 and newer 4.x, and 5.x: the hooks that differ are both there.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 from transformers.quantizers import auto
 from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
-from . import native
-from .checking import check
+from . import native, planner
 from .errors import Origin, SpInferError
 from .folder import Checkpoint, StoredTensor, Tensor, check_version, pair_up, read_config
 from .folder import open_folder as open_checkpoint
-from .matrix import Meta
+from .layout import META_SUFFIX
+from .matrix import Meta, read_meta
 from .safetensors import read_header
 from .torch import SpinferLinear
+from .torch.loading import Expected, load
 from .torch.operator import CONTAINER_DTYPES
 
 METHOD = "spinfer"
 CONFIG = "config.json"
-_CHECKERS = 8
-"""Threads that check weights; each holds one packed weight."""
 
 
 class SpinferConfig(QuantizationConfigMixin):  # type: ignore[misc]
@@ -58,16 +63,46 @@ class SpinferConfig(QuantizationConfigMixin):  # type: ignore[misc]
         return (config, kwargs) if return_unused_kwargs else config
 
 
+class _EmptyLinear(SpinferLinear):
+    """One whose packed tensors are still to come; a SpinferLinear when they have.
+
+    5.x makes room for them on their device, and would draw random numbers there where a model's
+    own initialisation touches `weight` (GPT-2's does).
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("weight", "weight_meta"):
+            value._is_hf_initialized = True
+        super().__setattr__(name, value)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A packed weight and the module whose layer it is for."""
+
+    tensor: Tensor
+    meta_bytes: NDArray[np.uint8]
+    meta: Meta
+    module: str
+
+
 class SpinferQuantizer(HfQuantizer):  # type: ignore[misc]
-    """Swaps linear layers for packed ones and checks the packed weights."""
+    """Swaps linear layers for packed ones, and loads and checks the packed weights."""
 
     requires_calibration = False
     requires_parameters_quantization = False
 
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._device_map: Any = None
+        self._folder = Path()
+        self._waiting: list[_Waiting] = []
+        self._loaded: list[str] = []
+
     def validate_environment(self, *_: Any, **options: Any) -> None:
-        device_map = options.get("device_map")
-        places = device_map.values() if isinstance(device_map, dict) else [device_map]
-        if "disk" in places:
+        # called with what the user asked for, and again with the map that "auto" became
+        self._device_map = device_map = options.get("device_map")
+        if "disk" in _places(device_map):
             raise SpInferError(
                 "E_GPU_UNSUPPORTED",
                 "packed weights cannot be offloaded to disk",
@@ -87,18 +122,59 @@ class SpinferQuantizer(HfQuantizer):  # type: ignore[misc]
         return torch.float16 if name == "float16" else torch.bfloat16
 
     def _process_model_before_weight_loading(self, model: Any, **options: Any) -> Any:
+        self._device_map = options.get("device_map", self._device_map)
         checkpoint = _checkpoint_of(model, options.get("checkpoint_files"))
-        packed = [tensor for tensor in checkpoint.tensors.values() if tensor.packed]
-        on_gpu = _uses_cuda(options.get("device_map"))
+        on_gpu = _uses_cuda(self._device_map)
         if on_gpu:
             native.library().call("spinfer_check_device")
-        metas = _check_all(checkpoint, packed)
-        for tensor, meta in zip(packed, metas, strict=True):
-            _swap(model, tensor, meta, checkpoint.path, on_gpu)
+        self._folder = checkpoint.path
+        self._waiting = [
+            _swap(model, tensor, checkpoint, on_gpu)
+            for tensor in checkpoint.tensors.values()
+            if tensor.packed
+        ]
+        _expect_unknown_names(model, self._waiting)
         return model
 
+    def update_unexpected_keys(self, model: Any, unexpected_keys: Any, *_: Any) -> Any:
+        """4.x calls this when the device map is known and nothing is loaded: before it dispatches
+        the model, which must not find layers on the meta device then."""
+        self._load(model)
+        return unexpected_keys
+
     def _process_model_after_weight_loading(self, model: Any, **_: Any) -> Any:
+        self._load(model)
+        measured: list[planner.Measured] | None = None
+        for name in self._loaded:
+            layer = model.get_submodule(name)
+            layer.__class__ = SpinferLinear
+            layer.show_in_state(True)
+            gpu = _gpu_of(layer.weight.device)
+            if gpu is None:
+                continue
+            if measured is None:
+                measured = planner.read_measured(planner.cache_file())
+            matrix = (layer.out_features, layer.in_features, layer.nonzeros, layer.value_dtype)
+            if planner.is_faster_dense(*matrix, gpu, measured):
+                model.set_submodule(name, _dense_layer(layer, None))
+        self._loaded = []
         return model
+
+    def _load(self, model: Any) -> None:
+        """Loads what waits, to where transformers has put the layers, or is about to (4.x)."""
+        expected = []
+        for waiting in self._waiting:
+            layer = model.get_submodule(waiting.module)
+            place = layer.weight.device
+            if place.type == "meta":
+                place = _place_of(waiting.module, self._device_map)
+            stored = waiting.tensor.stored
+            path = self._folder / stored.file
+            one = Expected(layer, path, stored.entry, waiting.meta_bytes, waiting.meta, place)
+            expected.append(one)
+        load(expected)
+        self._loaded += [waiting.module for waiting in self._waiting]
+        self._waiting = []
 
     def _dequantize(self, model: Any, dtype: torch.dtype | None = None) -> Any:
         packed = [
@@ -129,9 +205,41 @@ def register() -> None:
     auto.AUTO_QUANTIZER_MAPPING[METHOD] = SpinferQuantizer
 
 
+def _places(device_map: Any) -> Iterable[Any]:
+    return device_map.values() if isinstance(device_map, dict) else [device_map]
+
+
 def _uses_cuda(device_map: Any) -> bool:
-    places: Iterable[Any] = device_map.values() if isinstance(device_map, dict) else [device_map]
-    return any(isinstance(place, int) or "cuda" in str(place) for place in places)
+    return any(isinstance(place, int) or "cuda" in str(place) for place in _places(device_map))
+
+
+def _place_of(module: str, device_map: Any) -> torch.device:
+    """Where the longest entry of the map that names the module or what it is part of puts it."""
+    found: dict[str, Any] = (
+        device_map if isinstance(device_map, dict) else {"": device_map or "cpu"}
+    )
+    names = [name for name in found if name == "" or f"{module}.".startswith(f"{name}.")]
+    place = found[max(names, key=len)] if names else "cpu"
+    return torch.device("cuda", place) if isinstance(place, int) else torch.device(place)
+
+
+@functools.cache
+def _gpu_of(device: torch.device) -> planner.Gpu | None:
+    if device.type != "cuda":
+        return None
+    with torch.cuda.device(device):
+        found = native.describe_gpu()
+    return planner.Gpu(found.name.decode(), found.driver.decode())
+
+
+def _expect_unknown_names(model: Any, waiting: list[_Waiting]) -> None:
+    """5.x would warn of tensors in the files that are not of the state; 4.x knows buffers."""
+    names = {name for one in waiting for name in (one.tensor.name, f"{one.module}.weight")}
+    pattern = f"^(?:{'|'.join(map(re.escape, sorted(names)))})(?:{META_SUFFIX})?$"
+    known = model._keys_to_ignore_on_load_unexpected
+    model._keys_to_ignore_on_load_unexpected = (
+        known | {pattern} if isinstance(known, set) else [*(known or ()), pattern]
+    )
 
 
 def _checkpoint_of(model: Any, files: list[str] | None) -> Checkpoint:
@@ -158,20 +266,12 @@ def _folder_of(name: str) -> str:
     return str(Path(cached_file(name, "config.json")).parent)
 
 
-def _check_all(checkpoint: Checkpoint, packed: list[Tensor]) -> list[Meta]:
-    def check_one(tensor: Tensor) -> Meta:
-        assert tensor.meta is not None
-        origin = Origin(str(checkpoint.path / tensor.stored.file), tensor.name)
-        payload = checkpoint.bytes_of(tensor.stored)
-        return check(payload, checkpoint.bytes_of(tensor.meta), origin)
-
-    with ThreadPoolExecutor(min(_CHECKERS, os.cpu_count() or 1)) as pool:
-        return list(pool.map(check_one, packed))
-
-
-def _swap(model: Any, tensor: Tensor, meta: Meta, folder: Path, on_gpu: bool) -> None:
-    """Puts a packed layer on the meta device where the dense one was."""
-    origin = Origin(str(folder / tensor.stored.file), tensor.name)
+def _swap(model: Any, tensor: Tensor, checkpoint: Checkpoint, on_gpu: bool) -> _Waiting:
+    """Puts a packed layer on the meta device where the dense one was; checks weight_meta."""
+    assert tensor.meta is not None
+    origin = Origin(str(checkpoint.path / tensor.stored.file), tensor.name)
+    meta_bytes = checkpoint.bytes_of(tensor.meta)
+    meta = read_meta(meta_bytes, origin)
     name, module = _module_of(model, tensor.name, origin)
     shape = tuple(module.weight.shape)
     if shape != meta.dense_shape:
@@ -182,12 +282,14 @@ def _swap(model: Any, tensor: Tensor, meta: Meta, folder: Path, on_gpu: bool) ->
             expected=f"{list(shape)}, which {CONFIG} gives",
         )
     _check_dtype(module.weight.dtype, CONTAINER_DTYPES[meta.dtype], origin, on_gpu)
-    layer = SpinferLinear(meta, bias=module.bias is not None, device="meta", overlap=True)
+    layer = _EmptyLinear(meta, bias=module.bias is not None, device="meta", overlap=True)
     if layer.bias is not None:
         # as the model's other dense tensors, whatever dtype it is loaded in
         bias = torch.empty_like(module.bias, device="meta")
         layer.bias = nn.Parameter(bias, requires_grad=False)
+    layer.show_in_state(False)
     model.set_submodule(name, layer)
+    return _Waiting(tensor, meta_bytes, meta, name)
 
 
 def _check_dtype(model: torch.dtype, weights: torch.dtype, origin: Origin, on_gpu: bool) -> None:
@@ -233,4 +335,6 @@ def _dense_layer(module: SpinferLinear, dtype: torch.dtype | None) -> nn.Linear:
     return layer
 
 
-__all__ = ["CONTAINER_DTYPES", "SpinferConfig", "SpinferQuantizer", "register"]
+register()
+
+__all__ = ["SpinferConfig", "SpinferQuantizer", "register"]

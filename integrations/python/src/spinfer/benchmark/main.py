@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import json
 import platform
@@ -228,8 +227,7 @@ def _describe(device: torch.device) -> dict[str, Any]:
             "uuid": "",
             "powerLimitW": 0,
         }
-    found = native.GpuStruct()
-    native.library().call("spinfer_describe_gpu", ctypes.byref(found))
+    found = native.describe_gpu()
     return {
         "name": found.name.decode(),
         "driver": found.driver.decode(),

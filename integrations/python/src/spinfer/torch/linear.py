@@ -13,8 +13,8 @@ from ..checking import check
 from ..encode import encode_matrix
 from ..errors import Origin, SpInferError
 from ..folder import Checkpoint
-from ..matrix import Meta, decode_matrix, read_meta
-from .operator import CONTAINER_DTYPES, spmm
+from ..matrix import Meta, decode_strips, read_meta
+from .operator import CONTAINER_DTYPES, decode, spmm
 
 _NAMES = {dtype: name for name, dtype in CONTAINER_DTYPES.items()}
 
@@ -47,6 +47,7 @@ class SpinferLinear(nn.Module):
         self.in_features = meta.grid.cols
         self.out_features = meta.grid.rows
         self.dtype = CONTAINER_DTYPES[meta.dtype]
+        self.value_dtype = meta.dtype
         self.overlap = overlap
         self._describe(meta)
         sizes = {"weight": meta.payload_bytes // 8, "weight_meta": meta.grid.meta_bytes // 8}
@@ -59,10 +60,19 @@ class SpinferLinear(nn.Module):
         else:
             self.register_parameter("bias", None)
 
+    def show_in_state(self, shown: bool) -> None:
+        """Whether the packed tensors are part of the state: not while somebody else loads that."""
+        for name in ("weight", "weight_meta"):
+            self.register_buffer(name, getattr(self, name), persistent=shown)
+
+    def hold(self, meta: Meta, weight: torch.Tensor, weight_meta: torch.Tensor) -> None:
+        """Takes the two tensors of a checkpoint as they are; `meta`: what their check returned."""
+        self._describe(meta)
+        self.weight, self.weight_meta = weight, weight_meta
+
     def _describe(self, meta: Meta) -> None:
         self.max_chunk_bytes = meta.max_chunk_bytes
         self.nonzeros = meta.nonzeros
-        self.transposed = meta.transposed
 
     @classmethod
     def from_packed(
@@ -137,12 +147,13 @@ class SpinferLinear(nn.Module):
 
     def to_dense(self) -> torch.Tensor:
         """The weight with its zeros, [outputs, inputs], on the layer's device."""
-        payload, meta_bytes = _host(self.weight), _host(self.weight_meta)
-        bits = decode_matrix(payload, read_meta(meta_bytes, crc=False))
-        if self.transposed:
-            bits = np.ascontiguousarray(bits.T)
-        dense = torch.from_numpy(bits.view(np.int16)).view(self.dtype)
-        return dense.to(self.weight.device)
+        if self.weight.is_cuda:
+            sides = (self.out_features, self.in_features)
+            packed = (self.weight, self.weight_meta)
+            return decode(*packed, *sides, self.max_chunk_bytes, self.dtype)
+        meta = read_meta(_host(self.weight_meta), crc=False)
+        bits = decode_strips(_host(self.weight), meta, 0, meta.grid.strips)
+        return torch.from_numpy(bits.view(np.int16)).view(self.dtype)
 
     def _load_from_state_dict(
         self,

@@ -32,8 +32,8 @@ DIRECT_TOKENS = 128
 """Rows of x that a GPU multiplies without decoding the matrix first.
 
 The kernel takes 32 rows at a time and reads the weights again for each group, decoding writes and
-reads a dense matrix once. By their bytes that is equal at 128 rows; `spinfer-bench-hf` measures it
-(`crossover`).
+reads a dense matrix once. Measured on one H100 (docs/end-to-end.md): multiplying directly is faster
+up to 128 rows, decoding first from about 192; `spinfer-bench-hf --crossover` measures it again.
 """
 
 CONTAINER_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16}
@@ -161,10 +161,27 @@ def _on_gpu(
     tokens = math.prod(x.shape[:-1])
     if tokens == 0:
         return x.new_empty(shape)
+    matrix = _matrix(weight, weight_meta, rows, cols, max_chunk_bytes, dtype)
+    with torch.cuda.device(x.device):
+        if tokens > DIRECT_TOKENS:
+            return functional.linear(x.contiguous(), _decode(matrix, x.device, dtype))
+        y = x.new_empty(shape)
+        _launch(matrix, x.contiguous(), y, tokens, native.OVERLAP if overlap else 0)
+    return y
+
+
+def _matrix(
+    weight: torch.Tensor,
+    weight_meta: torch.Tensor,
+    rows: int,
+    cols: int,
+    max_chunk_bytes: int,
+    dtype: torch.dtype,
+) -> native.MatrixStruct:
     if weight.data_ptr() % 16 != 0 or not (weight.is_contiguous() and weight_meta.is_contiguous()):
         message = "spinfer.spmm: the packed weight is not contiguous at a multiple of 16 bytes"
         raise SpInferError("E_TB_ALIGN", message, hint="Pass the tensors whole, or clone() them")
-    matrix = native.MatrixStruct(
+    return native.MatrixStruct(
         payload=weight.data_ptr(),
         offsets=weight_meta.data_ptr() + HEADER_BYTES,
         rows=rows,
@@ -173,18 +190,29 @@ def _on_gpu(
         value_dtype=_CODES[dtype],
         value_order=1,
     )
-    with torch.cuda.device(x.device):
-        if tokens > DIRECT_TOKENS:
-            return functional.linear(x.contiguous(), _decode(matrix, x))
-        y = x.new_empty(shape)
-        _launch(matrix, x.contiguous(), y, tokens, native.OVERLAP if overlap else 0)
-    return y
 
 
-def _decode(matrix: native.MatrixStruct, like: torch.Tensor) -> torch.Tensor:
-    """The matrix with its zeros, in memory that torch reuses once the current stream is past it."""
-    dense = like.new_empty((matrix.rows, matrix.cols))
-    stream = torch.cuda.current_stream(like.device).cuda_stream
+def decode(
+    weight: torch.Tensor,
+    weight_meta: torch.Tensor,
+    rows: int,
+    cols: int,
+    max_chunk_bytes: int,
+    dtype: torch.dtype,
+) -> torch.Tensor:
+    """A packed matrix on a GPU with its zeros, [rows, cols], decoded there.
+
+    The bytes must be those that the host check accepted. Raises E_TB_ALIGN, E_GPU_….
+    """
+    with torch.cuda.device(weight.device):
+        matrix = _matrix(weight, weight_meta, rows, cols, max_chunk_bytes, dtype)
+        return _decode(matrix, weight.device, dtype)
+
+
+def _decode(matrix: native.MatrixStruct, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """The same, in memory that torch reuses once the current stream is past it."""
+    dense = torch.empty((matrix.rows, matrix.cols), dtype=dtype, device=device)
+    stream = torch.cuda.current_stream(device).cuda_stream
     native.library().call("spinfer_decode", ctypes.byref(matrix), dense.data_ptr(), stream)
     return dense
 

@@ -49,15 +49,22 @@ export interface Calibration {
 export async function calibrate(calibration: Calibration): Promise<void> {
   const { model, from } = calibration;
   let states = statesOf(calibration, from);
-  if (from === 0) await embed(calibration, states);
-  for (let index = from; index < model.facts.blocks; index++) {
-    const next = statesOf(calibration, index + 1);
-    await throughBlock(calibration, index, states, next);
-    await calibration.done(index);
+  let next: HiddenStates | undefined;
+  try {
+    if (from === 0) await embed(calibration, states);
+    for (let index = from; index < model.facts.blocks; index++) {
+      next = statesOf(calibration, index + 1);
+      await throughBlock(calibration, index, states, next);
+      await calibration.done(index);
+      await states.delete();
+      states = next;
+    }
     await states.delete();
-    states = next;
+  } finally {
+    // what is left after a failure stays, to go on from
+    await states.close();
+    await next?.close();
   }
-  await states.delete();
 }
 
 function statesOf({ hidden, ids, model }: Calibration, index: number): HiddenStates {

@@ -19,8 +19,9 @@ const FIRST_STEP = 500;
 const SLOPE = 16 / STEPS;
 /** The farthest that a guess leaves what was measured. */
 const FARTHEST = 200;
-/** After so many tries that all missed, what pruning nothing gives is looked at. */
+/** After so many tries that all missed what pruning nothing gives is looked at; a near miss has more. */
 const MISSES = 3;
+const NEAR_MISSES = 5;
 
 export interface Goal {
   readonly dense: number;
@@ -45,14 +46,14 @@ export type NextTry =
 
 /** `points` in the order in which they were measured. */
 export function nextTry(points: readonly Point[], goal: Goal): NextTry {
-  const missed = points.filter((point) => !meets(point, goal));
-  const high = missed.reduce((least, { step }) => Math.min(least, step), STEPS);
-  const best = points
-    .filter((point) => meets(point, goal) && point.step < high)
-    .reduce<Point | undefined>((a, b) => (a === undefined || b.step > a.step ? b : a), undefined);
+  const high = lowestMiss(points, goal);
+  const best = bestOf(points, goal);
   if (best === undefined) {
     if (high === 0 || points.length >= MOST_TRIES) return { unmet: true };
-    if (high === 1 || missed.length === MISSES) return { try: 0 };
+    const nearly = points.some(
+      ({ perplexity }) => perplexity !== null && isNearMiss(perplexity, goal),
+    );
+    if (high === 1 || points.length === (nearly ? NEAR_MISSES : MISSES)) return { try: 0 };
   } else {
     if (goal.limit - best.perplexity! <= tolerance(goal)) return { found: best, ending: "near" };
     if (high - best.step <= 1) return { found: best, ending: "grid" };
@@ -62,8 +63,27 @@ export function nextTry(points: readonly Point[], goal: Goal): NextTry {
   return { try: guess(points, goal, low, high) };
 }
 
+/** The largest that meets the limit below all that miss it. */
+export function bestOf(points: readonly Point[], goal: Goal): Point | undefined {
+  const high = lowestMiss(points, goal);
+  return points
+    .filter((point) => meets(point, goal) && point.step < high)
+    .reduce<Point | undefined>((a, b) => (a === undefined || b.step > a.step ? b : a), undefined);
+}
+
+function lowestMiss(points: readonly Point[], goal: Goal): number {
+  return points
+    .filter((point) => !meets(point, goal))
+    .reduce((least, { step }) => Math.min(least, step), STEPS);
+}
+
 export function meets({ perplexity }: Point, { limit }: Goal): boolean {
   return perplexity !== null && perplexity <= limit;
+}
+
+/** Not farther above the limit than the limit is above the dense model's perplexity. */
+function isNearMiss(perplexity: number, { dense, limit }: Goal): boolean {
+  return perplexity - limit <= limit - dense;
 }
 
 /** How far below the limit is near enough. */

@@ -44,7 +44,7 @@ import { makePlan } from "../plan/plan.ts";
 import { type PerplexityLimit, perplexityLimit, type Recipe } from "../recipe/index.ts";
 import { SourceHashes } from "../sourceHashes.ts";
 import { cancelled, createPool } from "../work/pool.ts";
-import { type Goal, meets, nextTry, type Point, STEPS } from "./nextTry.ts";
+import { bestOf, type Goal, meets, nextTry, type Point, STEPS } from "./nextTry.ts";
 import {
   SEARCH_STATE_SCHEMA,
   type SearchRecord,
@@ -236,23 +236,20 @@ class Search {
       progress.evaluated(nameOf(step), perplexity, true, false);
     const statistics = await this.statistics(state);
     state = { ...state, statistics_sha256: statistics?.sha256 ?? null };
-    for (;;) {
-      const next = nextTry(pointsOf(state), goal);
-      if ("unmet" in next) throw this.unmet(state, goal);
-      if ("found" in next) {
-        progress.end();
-        const search = recordOf(this.limit, state, goal, next);
-        return await this.write(state, search, next.found, statistics?.path);
-      }
+    let next = nextTry(pointsOf(state), goal);
+    while ("try" in next) {
       const tried = await this.measure(next.try, state, statistics?.path);
-      const { state: met, isBest } = tried;
-      state = { ...state, tries: [...state.tries, met] };
-      if (isBest(goal)) this.keepStatistics();
+      state = { ...state, tries: [...state.tries, tried] };
+      if (bestOf(pointsOf(state), goal)?.step === tried.step) this.keepStatistics();
       await this.save(state);
       rmSync(this.pathOf(TRY_FOLDER), { recursive: true, force: true });
-      const over = !("try" in nextTry(pointsOf(state), goal));
-      progress.evaluated(nameOf(met.step), met.perplexity, false, over);
+      next = nextTry(pointsOf(state), goal);
+      progress.evaluated(nameOf(tried.step), tried.perplexity, false, !("try" in next));
     }
+    progress.end();
+    if ("unmet" in next) throw this.unmet(state, goal);
+    const search = recordOf(this.limit, state, goal, next);
+    return await this.write(state, search, next.found, statistics?.path);
   }
 
   private pathOf(name: string): string {
@@ -354,7 +351,11 @@ class Search {
   }
 
   /** Prunes to a sparsity and evaluates what came out, unless these very weights were. */
-  private async measure(step: number, state: SearchState, statistics: string | undefined) {
+  private async measure(
+    step: number,
+    { tries }: SearchState,
+    statistics: string | undefined,
+  ): Promise<SearchState["tries"][number]> {
     const path = this.pathOf(TRY_FOLDER);
     const { calibration: _, ...uncalibrated } = this.asked;
     const recipe = this.prepared.calibrates === "each try" ? this.asked : uncalibrated;
@@ -371,15 +372,10 @@ class Search {
       manifestPath,
     );
     const weights_sha256 = weightsHash(manifest);
-    const known = state.tries.find((other) => other.weights_sha256 === weights_sha256);
+    const known = tries.find((other) => other.weights_sha256 === weights_sha256);
     const { perplexity, stderr } = known ?? (await this.perplexityOf(path));
     closeFiles();
-    return {
-      state: { step, zeros: report.sparsity, perplexity, stderr, weights_sha256 },
-      isBest: (goal: Goal): boolean =>
-        meets({ step, perplexity }, goal) &&
-        pointsOf(state).every((other) => !meets(other, goal) || other.step < step),
-    };
+    return { step, zeros: report.sparsity, perplexity, stderr, weights_sha256 };
   }
 
   /** null where the model's numbers became NaN or infinite: too much is gone. */

@@ -79,6 +79,21 @@ describe("a search on curves as models have them", () => {
     expect(points.length).toBeLessThanOrEqual(4);
   });
 
+  it("does not ask what pruning nothing gives after a near miss, but does in the end", () => {
+    const goal = { dense: 23.389, limit: 28.067 };
+    const points = [
+      { step: 500, perplexity: 44.217 },
+      { step: 420, perplexity: 31.393 },
+      { step: 367, perplexity: 28.07 },
+    ];
+    const next = nextTry(points, goal) as { try: number };
+    expect(next.try).toBeGreaterThan(340);
+    expect(next.try).toBeLessThan(367);
+    const { end, points: tried } = search(() => 28.07, goal);
+    expect(end).toEqual({ unmet: true });
+    expect(tried.length).toBeLessThanOrEqual(6);
+  });
+
   it("takes what is no number for too much", () => {
     const curve: Curve = (s) => (s > 0.42 ? null : 10 + s);
     const { end } = search(curve, { dense: 10, limit: 12 });

@@ -14,6 +14,8 @@ transformers = pytest.importorskip("transformers")
 
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
+import spinfer  # noqa: E402
+from spinfer.benchmark import main as main_module  # noqa: E402
 from spinfer.benchmark import shapes  # noqa: E402
 from spinfer.benchmark.decoder import Decoder  # noqa: E402
 from spinfer.benchmark.glue import Glue  # noqa: E402
@@ -165,12 +167,67 @@ def test_reports_what_it_measured(
     assert written["--markdown"].read_text() == markdown(report) == capsys.readouterr().out
 
 
+def check_loading(loading: Any, rounds: int) -> None:
+    assert loading["device"] == "cpu"
+    assert loading["fileBytes"]["dense"] > loading["fileBytes"]["sparse"]
+    assert (loading["cold"] is None) == (loading["noColdBecause"] != "")
+    for kind in ("warm", "cold"):
+        for side in ("dense", "sparse"):
+            if loading[kind] is not None:
+                assert len(loading[kind][side]["seconds"]) == rounds
+                assert min(loading[kind][side]["seconds"]) > 0
+                assert len(loading[kind][side]["storageBytes"]) == rounds
+
+
+@needs_5
+def test_times_loading_of_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(shapes.SHAPES, "tiny", TINY)
+    kept: dict[str, Any] = {}
+    measured = main_module.measure_loading
+
+    def looked_at(sides: dict[str, Path], *rest: Any) -> Any:
+        models = {side: main_module.load(path, CPU)[0] for side, path in sides.items()}
+        kept["logits"] = {
+            side: model(torch.tensor([[1, 5, 9]])).logits for side, model in models.items()
+        }
+        kept["layers"] = models["dense"].config.num_hidden_layers
+        kept["path"] = sides["dense"].parent
+        check_folder(sides["sparse"])
+        return measured(sides, *rest)
+
+    monkeypatch.setattr(main_module, "measure_loading", looked_at)
+    arguments = "--model tiny --device cpu --glue plain --batch 1 --sparsity 0.5 --prompt 5"
+    arguments += f" --tokens 2 --rounds 1 --prefill 0 --loading 1 --loads 2 --scratch {tmp_path}"
+    assert main([*arguments.split(), "--json", str(tmp_path / "report.json")]) == 0
+    (model,) = json.loads((tmp_path / "report.json").read_text())["models"]
+    check_loading(model["loading"], 2)
+    assert model["loading"]["layers"] == kept["layers"] == 1
+    # both folders are the same model, and are gone
+    torch.testing.assert_close(
+        kept["logits"]["sparse"], kept["logits"]["dense"], rtol=2e-2, atol=2e-2
+    )
+    assert not kept["path"].exists()
+    assert "| loading to cpu, page cache |" in capsys.readouterr().out
+
+
+def check_folder(path: Path) -> None:
+    """Every packed weight is what the format demands, CRCs included."""
+    checkpoint = spinfer.open_folder(path)
+    packed = [name for name, tensor in checkpoint.tensors.items() if tensor.packed]
+    assert len(packed) == 7
+    for name in packed:
+        checkpoint.packed(name)
+
+
 def test_refuses_what_it_cannot_measure(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
         ([], "nothing to measure"),
         (["--model", "gpt-7"], "no model or engine gpt-7"),
         (["--model", "llama-2-7b", "--sparsity", "1.5"], "between 0 and 1"),
         (["--model", "llama-2-7b", "--batch", "0"], "below 1"),
+        (["--model", "llama-2-7b", "--loads", "0"], "below 1"),
     ):
         assert main([*arguments, "--device", "cpu"]) == 1
         assert words in capsys.readouterr().err

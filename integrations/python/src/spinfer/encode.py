@@ -70,7 +70,7 @@ def encode_matrix(
     places = np.arange(int(counts.sum())) + np.repeat(values_at - before, counts)
     payload.view(np.uint16)[places] = in_order[stored]
     nonzeros = int(counts.sum())
-    return payload, _write_meta(grid, dtype, transposed, nonzeros, offsets, payload)
+    return payload, write_meta(grid, dtype, transposed, nonzeros, offsets, payload)
 
 
 def _words(stored: NDArray[np.bool_], chunks: int) -> NDArray[np.uint32]:
@@ -81,7 +81,7 @@ def _words(stored: NDArray[np.bool_], chunks: int) -> NDArray[np.uint32]:
     return packed.view("<u4").reshape(chunks, 2 * LANES)
 
 
-def _write_meta(
+def write_meta(
     grid: Grid,
     dtype: str,
     transposed: bool,
@@ -89,6 +89,7 @@ def _write_meta(
     offsets: NDArray[np.uint32],
     payload: NDArray[np.uint8],
 ) -> NDArray[np.uint8]:
+    """The weight_meta of a payload whose chunks begin at `offsets`, in units of 16 bytes."""
     meta = np.zeros(grid.meta_bytes, np.uint8)
     header = np.zeros(1, HEADER)
     values = {

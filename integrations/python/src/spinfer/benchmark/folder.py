@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,6 @@ from .weights import Block, Weights
 
 WINDOW = 2048
 """Tokens of a window of the perplexity; windows do not overlap, a shorter rest is left out."""
-
-
-LOADS = 3
-
-
-def time_loading(folder: Path, dense: Path, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of loading a packed folder and its dense twin, in turns."""
-    seconds: dict[str, list[float]] = {"sparse": [], "dense": []}
-    for _ in range(LOADS):
-        for side, path in (("sparse", folder), ("dense", dense)):
-            seconds[side].append(load(path, device)[1])
-    return seconds
-
-
-def load(folder: Path, device: torch.device) -> tuple[Any, float]:
-    """The model as transformers loads it, and the seconds that it took."""
-    from transformers import AutoModelForCausalLM
-
-    began = time.perf_counter()
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, device_map=str(device))
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return model.eval(), time.perf_counter() - began
 
 
 def make_dense(model: Any) -> float:

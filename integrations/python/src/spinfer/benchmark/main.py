@@ -8,6 +8,7 @@ import json
 import platform
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -21,11 +22,12 @@ import spinfer
 from .. import native
 from ..errors import SpInferError
 from . import folder as folders
+from .loading import load, measure_loading, save_folders
 from .measure import Energy, read_bandwidth
 from .report import markdown
 from .run import ENGINES, Context, Options, as_settings, glue_named, measure, measure_crossover
 from .shapes import SHAPES, Shape
-from .weights import prune_random, random_weights
+from .weights import Weights, prune_random, random_weights
 
 SCHEMA = "spinfer.bench-hf/1"
 
@@ -49,6 +51,15 @@ def parser() -> argparse.ArgumentParser:
     add("--model", type=numbers(str), default=(), help=f"random weights: {', '.join(SHAPES)}")
     add("--folder", type=Path, help="a tile-bitmap folder of a Llama model")
     add("--dense-folder", type=Path, help="the same weights dense, to time loading against")
+    add(
+        "--loading", type=int, default=0, help="save so many layers of random weights, time loading"
+    )
+    add("--loads", type=int, default=5, help="loads that count, a side, warm and cold each")
+    add(
+        "--scratch",
+        type=Path,
+        help="where --loading saves for a while",
+    )
     add("--text", type=Path, help="a text file for the perplexity of --folder")
     add("--sparsity", type=numbers(float), default=(0.5, 0.6, 0.7), help="of random weights")
     add("--layers", type=int, help="leave out all but the first of the model's layers")
@@ -145,8 +156,8 @@ def _check(options: argparse.Namespace, device: torch.device) -> None:
         raise SpInferError("E_USAGE", "nothing to measure", expected="--model or --folder")
     if not all(0 < sparsity < 1 for sparsity in options.sparsity):
         raise SpInferError("E_OPTION", "a sparsity out of range", expected="between 0 and 1")
-    if min((*options.batch, options.prompt, options.tokens, options.rounds)) < 1:
-        message = "--batch, --prompt, --tokens or --rounds is below 1"
+    if min((*options.batch, options.prompt, options.tokens, options.rounds, options.loads)) < 1:
+        message = "--batch, --prompt, --tokens, --rounds or --loads is below 1"
         raise SpInferError("E_OPTION", message, expected="whole numbers from 1")
     if device.type == "cuda":
         if not torch.cuda.is_available():
@@ -167,16 +178,28 @@ def _random_model(shape: Shape, options: argparse.Namespace, context: Context) -
         _add(found, measure(weights, prune_random(weights, sparsity), context))
         if options.crossover and found["crossover"] == []:
             found["crossover"] = measure_crossover(weights, context)
+    if options.loading > 0:
+        found["loading"] = _loading_of(weights, options)
     _free()
     return found
 
 
+def _loading_of(weights: Weights, options: argparse.Namespace) -> dict[str, Any]:
+    layers = min(options.loading, weights.shape.layers)
+    with tempfile.TemporaryDirectory(dir=options.scratch, prefix="spinfer-loading-") as scratch:
+        sides = save_folders(weights, layers, Path(scratch))
+        measured = measure_loading(sides, weights.device, options.loads)
+    return {**measured, "layers": layers}
+
+
 def _folder_model(options: argparse.Namespace, context: Context) -> dict[str, Any]:
     device = torch.device(options.device)
-    seconds = None
+    loading = None
     if options.dense_folder is not None:
-        seconds = folders.time_loading(options.folder, options.dense_folder, device)
-    model, _ = folders.load(options.folder, device)
+        sides = {"sparse": options.folder, "dense": options.dense_folder}
+        loading = measure_loading(sides, device, options.loads)
+        loading["layers"] = None
+    model, _ = load(options.folder, device)
     ids = None
     if options.text is not None:
         ids = folders.token_ids(options.folder, options.text, device)
@@ -184,7 +207,7 @@ def _folder_model(options: argparse.Namespace, context: Context) -> dict[str, An
     sparsity = folders.make_dense(model)
     weights = folders.weights_of(model, options.folder.name)
     found = _empty(weights.shape, "folder")
-    found["loadSeconds"] = seconds
+    found["loading"] = loading
     if ids is not None:
         found["perplexity"] = {"sparse": packed, "dense": folders.perplexity(model, ids)}
     _add(found, measure(weights, sparsity, context))
@@ -199,7 +222,7 @@ def _empty(shape: Shape, source: str) -> dict[str, Any]:
         "weights": source,
         "dtype": shape.dtype,
         "layers": shape.layers,
-        "loadSeconds": None,
+        "loading": None,
         "perplexity": None,
         "decode": [],
         "prefill": [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 Json = dict[str, Any]
@@ -14,8 +15,8 @@ def markdown(report: Json) -> str:
         lines += [f"## {model['name']}", "", *_decode(model), ""]
         if model["prefill"]:
             lines += [*_prefill(model), ""]
-        if model["loadSeconds"] is not None:
-            lines += [*_loading(model["loadSeconds"]), ""]
+        if model["loading"] is not None:
+            lines += [*_loading(model["loading"]), ""]
         lines += [*_memory(model), "", *_parts(model), ""]
         if model["crossover"]:
             lines += [*_crossover(model), ""]
@@ -105,9 +106,39 @@ def _prefill(model: Json) -> list[str]:
     return _table([*heads, "sparse GB beside weights"], rows)
 
 
-def _loading(seconds: Json) -> list[str]:
-    sides = (f"{min(taken):.2f} s {side}" for side, taken in seconds.items())
-    return [f"Loading, the fastest of {len(seconds['dense'])}: {', '.join(sides)}."]
+def _loading(loading: Json) -> list[str]:
+    rows = []
+    for name in ("warm", "cold"):
+        if loading[name] is None:
+            continue
+        taken = {side: loading[name][side]["seconds"] for side in ("dense", "sparse")}
+        medians = {side: statistics.median(seconds) for side, seconds in taken.items()}
+        rows.append(
+            [
+                name,
+                *(f"{medians[side]:.3f} ± {_deviation(taken[side]):.3f}" for side in taken),
+                f"**{medians['dense'] / medians['sparse']:.2f}**",
+                *(f"{loading['fileBytes'][side] / 1e9:.3f}" for side in taken),
+                *(_gigabytes(loading[name][side]["storageBytes"]) for side in taken),
+            ]
+        )
+    heads = [f"loading to {loading['device']}, page cache", "dense s", "sparse s", "ratio"]
+    heads += ["dense files GB", "sparse", "dense from storage GB", "sparse"]
+    lines = _table(heads, rows)
+    if loading["noColdBecause"]:
+        lines += ["", f"Not measured cold: {loading['noColdBecause']}."]
+    if loading["layers"] is not None:
+        lines += ["", f"Of the model, {loading['layers']} layers and all that is no layer."]
+    return lines
+
+
+def _deviation(samples: list[float]) -> float:
+    return statistics.stdev(samples) if len(samples) > 1 else 0.0
+
+
+def _gigabytes(counts: list[int | None]) -> str:
+    known = [count for count in counts if count is not None]
+    return f"{statistics.median(known) / 1e9:.3f}" if known else "–"
 
 
 def _memory(model: Json) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .shapes import Shape
 from .weights import DenseLinear, Linear, Linears, Weights, pack
 
 KINDS = ("q", "k", "v", "o", "gate", "up", "down")
@@ -110,25 +111,30 @@ class StockDecoder:
         return result[:, -1]
 
 
-def _build(weights: Weights, linears: Linears, length: int) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
-    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+def llama_config(shape: Shape, layers: int, positions: int) -> Any:
+    from transformers import LlamaConfig
 
-    shape = weights.shape
-    config = LlamaConfig(
+    return LlamaConfig(
         hidden_size=shape.hidden,
         intermediate_size=shape.intermediate,
-        num_hidden_layers=shape.layers,
+        num_hidden_layers=layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.kv_heads,
         head_dim=shape.head_dim,
         vocab_size=shape.vocabulary,
         rms_norm_eps=shape.epsilon,
-        max_position_embeddings=length,
+        max_position_embeddings=positions,
         rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta},
         attn_implementation="sdpa",
         dtype=shape.dtype,
     )
+
+
+def _build(weights: Weights, linears: Linears, length: int) -> Any:
+    from transformers import LlamaForCausalLM
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    config = llama_config(weights.shape, weights.shape.layers, length)
     with torch.device("meta"):
         model: Any = LlamaForCausalLM(config)
     # its frequencies are in no checkpoint

@@ -100,6 +100,14 @@ describe("a gate that is missed", () => {
 });
 
 describe("a report", () => {
+  it.each([
+    ["no/such/folder.json", "E_PATH", "no such folder"],
+    ["demo", "E_OUTPUT_EXISTS", "a folder of that name"],
+  ])("that cannot be written, %s, is refused before the model is opened", (path, code, text) => {
+    const error = cliError(["eval", "nowhere", "--report", path, "--force"], options);
+    expect(error).toMatchObject({ code, message: expect.stringContaining(text) });
+  });
+
   it("is kept unless --force is given, and compared with", () => {
     expect(cli(["eval", "demo", ...FEW, "--report", "dense.json"], options).status).toBe(0);
     const again = ["eval", "pruned", ...FEW, "--report", "dense.json"];

@@ -24,7 +24,7 @@ function shown(...words: string[]): { status: number | null; text: string; stder
 }
 
 describe("what people see", () => {
-  it("of one model", () => {
+  it("NU-06 of one model, with protocol, window, tokens and hashes", () => {
     const { status, text, stderr } = shown("demo");
     expect([status, stderr]).toEqual([0, ""]);
     expect(text).toMatchInlineSnapshot(`
@@ -78,7 +78,7 @@ describe("what people see", () => {
 });
 
 describe("a gate that is missed", () => {
-  it("is told on stderr, exits with 4, and leaves the report", () => {
+  it("NU-05 is told on stderr, exits with 4, and leaves the report", () => {
     const words = ["eval", "demo", ...FEW, "--gate", "ppl<=1.01", "--report", "missed.json"];
     const { status, code, message, hint } = cliError(words, options);
     expect({ status, code, message, hint }).toEqual({
@@ -159,7 +159,7 @@ describe("a model with NaN among its weights", () => {
   it.each([
     [2, "model.layers.2.mlp.up_proj.weight", "after block 2"],
     [3, "model.norm.weight", "after the logits"],
-  ])("is no model to evaluate: the message names the place (%i)", (i, tensor, where) => {
+  ])("NU-04 is no model to evaluate: the message names the place (%i)", (i, tensor, where) => {
     const broken = join(folder, `broken${i}`);
     cpSync(DEMO, broken, { recursive: true });
     const path = join(broken, "model.safetensors");

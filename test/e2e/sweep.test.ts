@@ -144,6 +144,10 @@ describe("a sweep that is stopped while it calibrates", () => {
         }
       };
       const child = startCli([...SWEEP, "-o", signal], options);
+      let said = "";
+      child.stderr?.on("data", (chunk) => {
+        said += chunk;
+      });
       let over = false;
       const ended = exitOf(child).finally(() => {
         over = true;
@@ -151,7 +155,10 @@ describe("a sweep that is stopped while it calibrates", () => {
       while (!over && blocks() < 2) await sleep(1);
       child.kill(signal);
       const { status } = await ended;
-      if (signal === "SIGINT") expect(status).toBe(130);
+      if (signal === "SIGINT") {
+        expect(status).toBe(130);
+        expect(said).toMatch(/fix: +go on with the same command$/m);
+      }
       const before = blocks();
       expect(before).toBeGreaterThanOrEqual(2);
       expect(existsSync(join(folder, signal, "calibration.statistics"))).toBe(false);

@@ -82,7 +82,9 @@ describe("statistics of the embedded model", () => {
       return warnings;
     };
     expect(await warningsOf(asked)).toEqual([]);
-    const [warning, ...more] = await warningsOf(recipe("method: wanda, sparsity: 0.6"));
+    const [warning, ...more] = await warningsOf(
+      recipe("method: wanda, sparsity: 0.6", "sequential"),
+    );
     expect(warning).toContain("pruned otherwise (wanda, 50 %)");
     expect(more).toEqual([]);
   });
@@ -261,7 +263,7 @@ describe("what is refused", () => {
     await expect(run({ statistics })).rejects.toMatchObject({ code: "E_STATS_FILE" });
   });
 
-  it("a text that is shorter than the windows, with how many would fit", async () => {
+  it("NU-03 a text that is shorter than the windows, with how many would fit", async () => {
     const text = join(temporaryFolder(), "short.txt");
     writeFileSync(text, readFileSync(TEXT, "utf8").slice(0, 600));
     const asked = recipe(WANDA);

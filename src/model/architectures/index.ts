@@ -27,7 +27,7 @@ export const architectures = createRegistry(
 export function readDecoder(config: ModelConfig | undefined, names: TensorNames): Decoder {
   if (config === undefined) {
     throw new SpInferError("E_CONFIG", "running a model needs its config.json", {
-      hint: "name the model folder, or put config.json beside the weights",
+      hint: "name the folder that has the weights and their config.json",
     });
   }
   const method = isQuantizedConfig(config);

@@ -28,7 +28,7 @@ describePython("transformers", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it("raises on a tile-bitmap folder, and without its quantization_config too", () => {
+  it("NU-08 raises on a tile-bitmap folder, and without its quantization_config too", () => {
     const script = `
 import json, shutil, sys
 from pathlib import Path

@@ -5,6 +5,8 @@ import { VERSION } from "../core/version.ts";
 import { processHost } from "./host.ts";
 
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+/** npm and timeout(1) pass on what the process gets itself: a signal that comes twice at once is one. */
+const TWICE_MS = 300;
 
 const words = process.argv.slice(2);
 const host = processHost();
@@ -30,9 +32,14 @@ if (words.length === 1 && ["version", "--version", "-V"].includes(words[0]!)) {
 function listen(): { signal: AbortSignal; state: { goesOn: string | undefined } } {
   const controller = new AbortController();
   const state: { goesOn: string | undefined } = { goesOn: undefined };
+  let first = 0;
   for (const [name, exit] of Object.entries(SIGNALS)) {
     process.on(name, () => {
-      if (controller.signal.aborted) process.exit(exit);
+      if (controller.signal.aborted) {
+        if (performance.now() - first > TWICE_MS) process.exit(exit);
+        return;
+      }
+      first = performance.now();
       controller.abort(
         new SpInferError("E_CANCELLED", `stopped by ${name}`, {
           exit,

@@ -120,7 +120,7 @@ describe("WR-04 a reader that goes away", () => {
 });
 
 describe.skipIf(process.platform === "win32")("WR-03 signals", () => {
-  async function interrupt(signal: NodeJS.Signals, output: string) {
+  async function interrupt(signal: NodeJS.Signals, output: string, then?: NodeJS.Signals) {
     const child = spawn(
       process.execPath,
       [MAIN, "prune", "large", "-o", output, "--progress", "json"],
@@ -137,6 +137,7 @@ describe.skipIf(process.platform === "win32")("WR-03 signals", () => {
       if (sent === 0 && stderr.includes('"phase":"prune"')) {
         sent = performance.now();
         child.kill(signal);
+        if (then !== undefined) child.kill(then);
       }
     });
     const status = await new Promise<number | null>((resolve) => child.on("close", resolve));
@@ -160,6 +161,13 @@ describe.skipIf(process.platform === "win32")("WR-03 signals", () => {
     const resumed = cli(words, options);
     expect(resumed.status, resumed.stderr).toBe(0);
     expect(JSON.parse(resumed.stdout).result.resumed_tensors).toBeGreaterThan(0);
+  });
+
+  it("two at once, as npm and timeout pass them on, are one", async () => {
+    const { status, stderr } = await interrupt("SIGINT", "stopped-twice", "SIGTERM");
+    expect([130, 143], stderr).toContain(status);
+    expect(stderr).toMatch(/error\[E_CANCELLED\]: stopped by SIG(?:INT|TERM)\n/);
+    expect(existsSync(join(folder, "stopped-twice.spinfer-journal"))).toBe(true);
   });
 });
 

@@ -9,9 +9,7 @@ It prints "ready" facts first: the dense model in float32, calibrated in one pas
     {"do": "folder", "folder": DIR, "method": …, "sparsity": …}  evaluates a folder; compares its zeros with the mask
                                                                  of the same job of "reference", counts chunks
 
-`pattern: [2, 4]` keeps two of four inputs. Counts are exact and ties go by index, which the threshold
-comparisons of the papers' code do not do; weights are rounded to the checkpoint's dtype after pruning, as they are when
-saved. Written from the papers, without any code of SpInfer.
+The methods are in pruners.py; weights are rounded to the checkpoint's dtype after pruning, as they are when saved.
 """
 
 import json
@@ -22,6 +20,7 @@ import time
 from pathlib import Path
 
 import torch
+from pruners import METHODS, linears, observe
 from safetensors import safe_open
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -30,107 +29,17 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CHUNK = (32, 64)
 
 
-class Inputs:
-    """What a linear layer reads: squares of each input (float64) and XᵀX (float32)."""
-
-    def __init__(self, columns):
-        self.squares = torch.zeros(columns, dtype=torch.float64, device=DEVICE)
-        self.gram = torch.zeros(columns, columns, dtype=torch.float32, device=DEVICE)
-        self.tokens = 0
-
-    def add(self, inputs):
-        inputs = inputs.reshape(-1, inputs.shape[-1]).float()
-        self.squares += inputs.double().square().sum(0)
-        self.gram += inputs.T @ inputs
-        self.tokens += inputs.shape[0]
-
-
-def linears(model):
-    """Weights of every linear layer inside the blocks, by their names in the checkpoint."""
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Linear) and ".layers." in name:
-            yield f"{name}.weight", module
+def linears_of_blocks(model):
+    return [(name, layer) for name, layer in linears(model) if ".layers." in name]
 
 
 def calibrate(model, windows):
-    inputs = {name: Inputs(module.in_features) for name, module in linears(model)}
-    hooks = [
-        module.register_forward_hook(lambda _, args, __, name=name: inputs[name].add(args[0]))
-        for name, module in linears(model)
-    ]
+    inputs, hooks = observe(linears_of_blocks(model))
     for window in windows:
         model.model(input_ids=window[None])
     for hook in hooks:
         hook.remove()
     return inputs
-
-
-def least(scores, job):
-    """The mask of what goes: the smallest of each row of scores, or of each group of a row."""
-    if job.get("pattern"):
-        keep, group = job["pattern"]
-        grouped = scores.reshape(-1, group)
-        order = grouped.sort(dim=1, stable=True).indices[:, : group - keep]
-        return torch.zeros_like(grouped, dtype=torch.bool).scatter_(1, order, True).reshape(scores.shape)
-    drop = int(scores.shape[1] * job["sparsity"])
-    order = scores.sort(dim=1, stable=True).indices[:, :drop]
-    return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, order, True)
-
-
-def least_of_all(scores, job):
-    if job.get("pattern"):
-        return least(scores, job)
-    return least(scores.reshape(1, -1), job).reshape(scores.shape)
-
-
-def magnitude(weight, _, job):
-    """Of the whole matrix (Han et al. 2015)."""
-    return weight, least_of_all(weight.abs(), job)
-
-
-def wanda(weight, inputs, job):
-    """|w| · ‖x‖₂, of each row (Sun et al. 2023, equation 1)."""
-    return weight, least(weight.abs().double() * inputs.squares.sqrt(), job)
-
-
-def ria(weight, inputs, job):
-    """Relative importance · ‖x‖₂^½, of the whole matrix (Zhang et al. 2024)."""
-    sizes = weight.abs().double()
-    importance = sizes / sizes.sum(0, keepdim=True) + sizes / sizes.sum(1, keepdim=True)
-    return weight, least_of_all(importance * inputs.squares.sqrt().sqrt(), job)
-
-
-def sparsegpt(weight, inputs, job, block=128, damping=0.01):
-    """Frantar and Alistarh 2023, algorithm 1: blocks of 128 inputs, 1 % damping; factored in float64."""
-    weight = weight.clone()
-    hessian = inputs.gram.double()
-    dead = hessian.diagonal() == 0
-    hessian.diagonal()[dead] = 1
-    weight[:, dead] = 0
-    hessian.diagonal().add_(damping * hessian.diagonal().mean())
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
-    factor = torch.linalg.cholesky(inverse, upper=True).float()
-    dropped = torch.zeros_like(weight, dtype=torch.bool)
-    columns = weight.shape[1]
-    for begin in range(0, columns, block):
-        end = min(begin + block, columns)
-        part, local = weight[:, begin:end], factor[begin:end, begin:end]
-        diagonal = local.diagonal()
-        mask = dropped[:, begin:end]
-        if not job.get("pattern"):
-            mask.copy_(least_of_all((part / diagonal).square(), job))
-        errors = torch.zeros_like(part)
-        for j in range(end - begin):
-            if job.get("pattern") and j % job["pattern"][1] == 0:
-                group = slice(j, j + job["pattern"][1])
-                mask[:, group] = least((part[:, group] / diagonal[group]).square(), job)
-            errors[:, j] = torch.where(mask[:, j], part[:, j], 0) / diagonal[j]
-            part[:, j:] -= errors[:, j : j + 1] * local[j, j:]
-        weight[:, end:] -= errors @ factor[begin:end, end:]
-    return weight, dropped
-
-
-METHODS = {"magnitude": magnitude, "wanda": wanda, "ria": ria, "sparsegpt": sparsegpt}
 
 
 def perplexity(model, windows, batch):
@@ -169,7 +78,7 @@ class Session:
         )
         self.model.eval().to(DEVICE)
         self.stored = getattr(torch, setup["dtype"])
-        self.dense = {name: module.weight.detach().clone() for name, module in linears(self.model)}
+        self.dense = {name: module.weight.detach().clone() for name, module in linears_of_blocks(self.model)}
         self.masks = {}
         self.load_seconds = time.perf_counter() - began
         tokenizer = AutoTokenizer.from_pretrained(setup["model"], local_files_only=True)
@@ -208,7 +117,7 @@ class Session:
     def reference(self, job):
         began = time.perf_counter()
         masks = {}
-        for name, module in linears(self.model):
+        for name, module in linears_of_blocks(self.model):
             weight, dropped = METHODS[job["method"]](self.dense[name], self.inputs[name], job)
             pruned = weight.masked_fill(dropped, 0).to(self.stored).float()
             module.weight.data.copy_(pruned)
@@ -219,7 +128,7 @@ class Session:
         return {"prune_seconds": seconds, "error": self.reconstruction_error(), **self.evaluate()}
 
     def folder(self, job):
-        modules = dict(linears(self.model))
+        modules = dict(linears_of_blocks(self.model))
         masks = self.masks.get(key(job), {})
         agreed, compared, spreads = 0, 0, []
         with safe_open(Path(job["folder"]) / "model.safetensors", "pt") as tensors:
@@ -247,7 +156,7 @@ class Session:
     def reconstruction_error(self):
         """Mean over the layers of ‖(W − Ŵ)·X‖² / ‖W·X‖², on the dense model's inputs."""
         errors = []
-        for name, module in linears(self.model):
+        for name, module in linears_of_blocks(self.model):
             gram, dense = self.inputs[name].gram.double(), self.dense[name].double()
             change = dense - module.weight.data.double()
             errors.append(((change @ gram) * change).sum() / ((dense @ gram) * dense).sum())

@@ -7,7 +7,7 @@ import type { WeightDtype } from "../src/core/dtype.ts";
 import { SpInferError } from "../src/core/errors.ts";
 import { nearest } from "../src/core/text.ts";
 import { type Infer, type ZodObject, type ZodRawShape, z } from "../src/core/zod.ts";
-import type { SubtractProduct } from "./denseProduct.ts";
+import type { DenseKernels } from "./denseKernels.ts";
 import type { Pattern } from "./pattern.ts";
 import type { SelectKernels, WeightBits } from "./select.ts";
 
@@ -43,8 +43,8 @@ export type StatName = "inputNorms" | "inputSums" | "gram";
 
 export interface PruneContext {
   readonly kernels: SelectKernels;
-  /** Absent: the plain one. */
-  readonly product?: SubtractProduct;
+  /** Absent: the plain ones. */
+  readonly dense?: DenseKernels;
   readonly stats: ActivationStats;
   /** What the survey decided for this matrix, where the pruner asks for one. */
   readonly decision?: unknown;

@@ -4,9 +4,9 @@
  *
  * With the order of rows and columns reversed, H = L · Lᵀ gives U = L⁻¹ (reversed back), so one
  * Cholesky factor and one triangular inverse do, without H⁻¹ itself. Both run in blocks on
- * `SubtractProduct`. In float64; 2/3 n³ operations.
+ * `DenseKernels`. In float64; 2/3 n³ operations.
  */
-import type { SubtractProduct } from "./denseProduct.ts";
+import type { DenseKernels } from "./denseKernels.ts";
 
 const BLOCK = 64;
 
@@ -17,15 +17,15 @@ const BLOCK = 64;
 export function inverseFactor(
   matrix: Float64Array,
   n: number,
-  product: SubtractProduct,
+  kernels: DenseKernels,
 ): Float64Array | undefined {
   matrix.reverse(); // both axes at once
-  if (!cholesky(matrix, n, product)) return undefined;
-  return invertTransposed(matrix, n, product).reverse();
+  if (!cholesky(matrix, n, kernels)) return undefined;
+  return invertTransposed(matrix, n, kernels).reverse();
 }
 
 /** L of matrix = L · Lᵀ in the lower triangle, block column by block column. */
-function cholesky(matrix: Float64Array, n: number, product: SubtractProduct): boolean {
+function cholesky(matrix: Float64Array, n: number, kernels: DenseKernels): boolean {
   const part = (row: number, col: number) => ({
     values: matrix,
     begin: row * n + col,
@@ -38,17 +38,22 @@ function cholesky(matrix: Float64Array, n: number, product: SubtractProduct): bo
     for (let i = 0; i < size; i++)
       rows.set(matrix.subarray((at + i) * n, (at + i) * n + at), i * at);
     const b = { values: rows, begin: 0, stride: at };
-    product(part(at, at), part(at, 0), b, { rows: n - at, cols: size, depth: at });
-    if (!factorBlock(matrix, n, at, size)) return false;
+    kernels.subtractProduct(part(at, at), part(at, 0), b, { rows: n - at, cols: size, depth: at });
+    if (!factorBlock(matrix, n, at, size, kernels)) return false;
   }
   return true;
 }
 
 /** The diagonal block at `at`, and what is below it divided by its factor. */
-function factorBlock(matrix: Float64Array, n: number, at: number, size: number): boolean {
-  for (let row = at; row < n; row++) {
-    const last = Math.min(row, at + size - 1);
-    for (let col = at; col <= last; col++) {
+function factorBlock(
+  matrix: Float64Array,
+  n: number,
+  at: number,
+  size: number,
+  { eliminate }: DenseKernels,
+): boolean {
+  for (let row = at; row < at + size; row++) {
+    for (let col = at; col <= row; col++) {
       let value = matrix[row * n + col]!;
       for (let k = at; k < col; k++) value -= matrix[row * n + k]! * matrix[col * n + k]!;
       if (row !== col) matrix[row * n + col] = value / matrix[col * n + col]!;
@@ -56,11 +61,32 @@ function factorBlock(matrix: Float64Array, n: number, at: number, size: number):
       else matrix[row * n + col] = Math.sqrt(value);
     }
   }
+  const below = { values: matrix, begin: (at + size) * n + at, stride: n };
+  const upper = transposedBlock(matrix, n, at, size);
+  eliminate(below, upper, { rows: n - at - size, cols: size }, undefined);
   return true;
 }
 
+/** The transposed block on the diagonal of a lower triangular matrix, without gaps. */
+export function transposedBlock(
+  lower: Float64Array,
+  n: number,
+  at: number,
+  size: number,
+): Float64Array {
+  const upper = new Float64Array(size * size);
+  for (let j = 0; j < size; j++) {
+    for (let k = j; k < size; k++) upper[j * size + k] = lower[(at + k) * n + at + j]!;
+  }
+  return upper;
+}
+
 /** (L⁻¹)ᵀ, upper triangular: its row j is column j of L⁻¹, found by forward substitution. */
-function invertTransposed(factor: Float64Array, n: number, product: SubtractProduct): Float64Array {
+function invertTransposed(
+  factor: Float64Array,
+  n: number,
+  { subtractProduct, eliminate }: DenseKernels,
+): Float64Array {
   const inverse = new Float64Array(n * n);
   const solved = new Float64Array(BLOCK * n);
   for (let at = 0; at < n; at += BLOCK) {
@@ -72,7 +98,7 @@ function invertTransposed(factor: Float64Array, n: number, product: SubtractProd
         const begin = (from + i) * n + from;
         solved.set(inverse.subarray(begin, begin + depth), i * depth);
       }
-      product(
+      subtractProduct(
         { values: inverse, begin: from * n + at, stride: n },
         { values: solved, begin: 0, stride: depth },
         { values: factor, begin: at * n + from, stride: n },
@@ -80,24 +106,13 @@ function invertTransposed(factor: Float64Array, n: number, product: SubtractProd
       );
     }
     for (let row = at; row < at + size; row++) inverse[row * n + row] = 1;
-    for (let row = 0; row < at + size; row++) substitute(factor, inverse, n, row, at, size);
+    const part = { values: inverse, begin: at, stride: n };
+    eliminate(
+      part,
+      transposedBlock(factor, n, at, size),
+      { rows: at + size, cols: size },
+      undefined,
+    );
   }
   return inverse;
-}
-
-/** Finishes the columns at .. at + size of one row of the inverse. */
-function substitute(
-  factor: Float64Array,
-  inverse: Float64Array,
-  n: number,
-  row: number,
-  at: number,
-  size: number,
-): void {
-  for (let col = Math.max(at, row); col < at + size; col++) {
-    let value = inverse[row * n + col]!;
-    for (let k = Math.max(at, row); k < col; k++)
-      value -= inverse[row * n + k]! * factor[col * n + k]!;
-    inverse[row * n + col] = value / factor[col * n + col]!;
-  }
 }

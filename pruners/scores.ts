@@ -22,6 +22,8 @@ const ROW_SHIFT = 13;
 const ROW_SPAN = ROW_BINS << ROW_SHIFT;
 /** Sorted by hand up to here. */
 const SMALL = 24;
+/** Splits of an array before it is sorted instead. */
+const MOST_SPLITS = 64;
 
 /** Finds thresholds among the first scores of an array; keeps its scratch memory. */
 export class ThresholdFinder {
@@ -57,14 +59,42 @@ export class ThresholdFinder {
   }
 }
 
-/** Sorts the scores, and takes the threshold that drops `drop` ≥ 1 of them. */
+/** Moves the scores around, and takes the threshold that drops `drop` ≥ 1 of them. */
 function thresholdOf(scores: Float64Array, drop: number): ScoreThreshold {
-  if (scores.length > SMALL) scores.sort();
-  else sortSmall(scores);
+  moveLowestFirst(scores, drop - 1);
   const score = scores[drop - 1]!;
-  let first = drop - 1;
-  while (first > 0 && scores[first - 1] === score) first--;
-  return { score, ties: drop - first };
+  let ties = 1;
+  for (let i = 0; i < drop - 1; i++) if (scores[i] === score) ties++;
+  return { score, ties };
+}
+
+/** Splits until the score of index `at` is where sorting would put it, none less behind it. */
+function moveLowestFirst(scores: Float64Array, at: number): void {
+  let [begin, end] = [0, scores.length];
+  for (let splits = 0; end - begin > SMALL; splits++) {
+    if (splits === MOST_SPLITS) {
+      scores.subarray(begin, end).sort(); // an order made to have every split go wrong
+      return;
+    }
+    const pivot = middleOfThree(scores[begin]!, scores[(begin + end) >> 1]!, scores[end - 1]!);
+    let [low, high] = [begin, end - 1];
+    while (low <= high) {
+      while (scores[low]! < pivot) low++;
+      while (scores[high]! > pivot) high--;
+      if (low > high) break;
+      const moved = scores[low]!;
+      scores[low++] = scores[high]!;
+      scores[high--] = moved;
+    }
+    if (at <= high) end = high + 1;
+    else if (at >= low) begin = low;
+    else return; // between the two all are equal to the pivot
+  }
+  sortSmall(scores.subarray(begin, end));
+}
+
+function middleOfThree(a: number, b: number, c: number): number {
+  return Math.max(Math.min(a, b), Math.min(Math.max(a, b), c));
 }
 
 function sortSmall(scores: Float64Array): void {

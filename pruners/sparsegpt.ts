@@ -23,10 +23,10 @@ import {
   type PrunerWork,
   type WeightMatrix,
 } from "./definePruner.ts";
-import { plainProduct, type SubtractProduct } from "./denseProduct.ts";
-import { inverseFactor } from "./inverseFactor.ts";
+import { type DenseKernels, plainDense } from "./denseKernels.ts";
+import { inverseFactor, transposedBlock } from "./inverseFactor.ts";
 import { dropCount, exactly, keptByPattern } from "./pattern.ts";
-import { lowestScores, rankOf } from "./scores.ts";
+import { lowestScores } from "./scores.ts";
 import { keyMask } from "./select.ts";
 import { statistic } from "./statistics.ts";
 import { finiteValues, keptBits } from "./weightValues.ts";
@@ -76,11 +76,11 @@ class Surgery {
   private readonly weight: WeightMatrix;
   private readonly amount: Amount;
   private readonly size: number;
-  private readonly product: SubtractProduct;
+  private readonly kernels: DenseKernels;
   /** Uᵀ, lower triangular. */
   private readonly factor: Float64Array;
-  /** Inputs that are zero on all of the text. */
-  private readonly dead: Uint8Array;
+  /** U_jj²; infinite for inputs that are zero on all of the text, which makes their scores 0. */
+  private readonly scales: Float64Array;
   /** The weights; of blocks that are done, what they lost, over U_jj. */
   private readonly values: Float64Array;
 
@@ -88,14 +88,16 @@ class Surgery {
     const { cols } = weight;
     this.weight = weight;
     this.amount = amount;
-    this.product = context.product ?? plainProduct;
+    this.kernels = context.dense ?? plainDense;
     // groups of N:M are not cut by blocks
     const { pattern } = amount;
     const step = pattern.kind === "n:m" ? pattern.m : 1;
     this.size = Math.min(cols, Math.ceil(options.block_size / step) * step);
     const gram = statistic(weight, context.stats, "gram");
-    this.dead = Uint8Array.from({ length: cols }, (_, j) => (gram[j * cols + j] === 0 ? 1 : 0));
-    this.factor = factorOf(weight, gram, this.dead, options.damping, this.product);
+    this.factor = factorOf(weight, gram, options.damping, this.kernels);
+    this.scales = Float64Array.from({ length: cols }, (_, j) =>
+      gram[j * cols + j] === 0 ? Number.POSITIVE_INFINITY : this.factor[j * cols + j]! ** 2,
+    );
     this.values = finiteValues(weight);
   }
 
@@ -109,7 +111,7 @@ class Surgery {
     for (let begin = 0; begin < cols; begin += size) {
       const width = Math.min(size, cols - begin);
       // what all earlier blocks lost, at once
-      this.product(
+      this.kernels.subtractProduct(
         { values, begin, stride: cols },
         { values, begin: 0, stride: cols },
         { values: factor, begin: begin * cols, stride: cols },
@@ -122,100 +124,69 @@ class Surgery {
   private pruneBlock(begin: number, width: number): void {
     const { rows, cols } = this.weight;
     const { pattern, sparsity } = this.amount;
-    const upper = this.upperBlock(begin, width);
-    const drop = dropCount(rows * width, sparsity);
-    const mask =
-      pattern.kind === "n:m" ? undefined : lowestScores(this.blockScores(begin, width), drop);
-    const group = new Float64Array(pattern.kind === "n:m" ? pattern.m : 0);
-    const row = new Float64Array(width);
-    const dropped = new Uint8Array(width);
-    for (let i = 0; i < rows; i++) {
-      const at = i * cols + begin;
-      row.set(this.values.subarray(at, at + width));
-      if (mask === undefined) dropped.fill(0);
-      else dropped.set(mask.subarray(i * width, (i + 1) * width));
-      this.pruneRow(i, begin, row, dropped, upper, group);
+    const part = { values: this.values, begin, stride: cols };
+    const upper = transposedBlock(this.factor, cols, begin, width);
+    const size = { rows, cols: width };
+    if (pattern.kind === "n:m") {
+      const scales = this.scales.subarray(begin, begin + width);
+      const marks = this.nonfiniteMarks(begin, width);
+      this.kernels.eliminateGroups(part, upper, size, { ...pattern, scales }, marks);
+      this.writeBlock(begin, width, marks);
+    } else {
+      const drop = dropCount(rows * width, sparsity);
+      const marks = lowestScores(this.blockScores(begin, width), drop);
+      this.kernels.eliminate(part, upper, size, marks);
+      this.writeBlock(begin, width, marks);
     }
   }
 
-  /** One row of a block, column by column; what it loses takes the place of its weights. */
-  private pruneRow(
-    index: number,
-    begin: number,
-    row: Float64Array,
-    dropped: Uint8Array,
-    upper: Float64Array,
-    group: Float64Array,
-  ): void {
-    const { bits, cols, dtype } = this.weight;
-    const width = row.length;
-    const at = index * cols + begin;
+  /** Puts a block's weights into their places; what it lost stays in `values`. */
+  private writeBlock(begin: number, width: number, dropped: Uint8Array): void {
+    const { bits, rows, cols, dtype } = this.weight;
     const [mask, infinity] = [keyMask(bits), INFINITY_BITS[dtype]];
-    for (let j = 0; j < width; j++) {
-      if (group.length > 0 && j % group.length === 0)
-        this.chooseGroup(index, begin, j, row, dropped, group);
-      if (dropped[j] === 0) {
-        this.values[at + j] = 0;
-        const key = bits[at + j]! & mask;
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < width; j++) {
+        const at = i * cols + begin + j;
+        if (dropped[i * width + j] === 1) {
+          bits[at] = 0;
+          continue;
+        }
+        const [key, value] = [bits[at]! & mask, this.values[at]!];
         // a zero that nothing was added to stays one
-        if (key < infinity && (key !== 0 || row[j] !== 0)) bits[at + j] = keptBits(row[j]!, dtype);
-        continue;
+        if (key < infinity && (key !== 0 || value !== 0)) bits[at] = keptBits(value, dtype);
+        this.values[at] = 0;
       }
-      bits[at + j] = 0;
-      const lost = row[j]! / upper[j * width + j]!;
-      this.values[at + j] = lost;
-      for (let k = j + 1; k < width; k++) row[k]! -= lost * upper[j * width + k]!;
     }
   }
 
-  /** Which of a group go, from weights as they are by now. */
-  private chooseGroup(
-    index: number,
-    begin: number,
-    from: number,
-    row: Float64Array,
-    dropped: Uint8Array,
-    scores: Float64Array,
-  ): void {
-    const { pattern } = this.amount;
-    const count = Math.min(scores.length, row.length - from);
-    const drop = pattern.kind === "n:m" ? count - pattern.n : 0;
-    for (let i = 0; i < count; i++)
-      scores[i] = this.scoreOf(index, begin + from + i, row[from + i]!);
-    for (let i = 0; i < count; i++) dropped[from + i] = rankOf(scores, 0, count, i) < drop ? 1 : 0;
-  }
-
+  /** w² / U_jj² of a block; what is not finite goes last, what is always multiplied by zero first. */
   private blockScores(begin: number, width: number): Float64Array {
-    const { rows, cols } = this.weight;
+    const { bits, rows, cols, dtype } = this.weight;
+    const { values, scales } = this;
+    const [mask, infinity] = [keyMask(bits), INFINITY_BITS[dtype]];
     const scores = new Float64Array(rows * width);
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < width; j++) {
-        const col = begin + j;
-        scores[i * width + j] = this.scoreOf(i, col, this.values[i * cols + col]!);
+        const at = i * cols + begin + j;
+        const value = values[at]!;
+        const finite = (bits[at]! & mask) < infinity;
+        scores[i * width + j] = finite
+          ? (value * value) / scales[begin + j]!
+          : Number.POSITIVE_INFINITY;
       }
     }
     return scores;
   }
 
-  /** w² / U_jj²; what is not finite goes last, what is always multiplied by zero first. */
-  private scoreOf(row: number, col: number, value: number): number {
-    const { bits, cols, dtype } = this.weight;
-    if ((bits[row * cols + col]! & keyMask(bits)) >= INFINITY_BITS[dtype])
-      return Number.POSITIVE_INFINITY;
-    if (this.dead[col] === 1) return 0;
-    const scale = this.factor[col * cols + col]!;
-    return (value * value) / (scale * scale);
-  }
-
-  /** The block of U on its diagonal, row-major. */
-  private upperBlock(begin: number, width: number): Float64Array {
-    const { cols } = this.weight;
-    const upper = new Float64Array(width * width);
-    for (let j = 0; j < width; j++) {
-      for (let k = j; k < width; k++)
-        upper[j * width + k] = this.factor[(begin + k) * cols + begin + j]!;
+  private nonfiniteMarks(begin: number, width: number): Uint8Array {
+    const { bits, rows, cols, dtype } = this.weight;
+    const [mask, infinity] = [keyMask(bits), INFINITY_BITS[dtype]];
+    const marks = new Uint8Array(rows * width);
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < width; j++)
+        marks[i * width + j] = (bits[i * cols + begin + j]! & mask) < infinity ? 0 : 1;
     }
-    return upper;
+    return marks;
   }
 }
 
@@ -223,18 +194,16 @@ class Surgery {
 function factorOf(
   { name, cols }: WeightMatrix,
   gram: Float64Array,
-  dead: Uint8Array,
   damping: number,
-  product: SubtractProduct,
+  kernels: DenseKernels,
 ): Float64Array {
-  let mean = 0;
-  for (let j = 0; j < cols; j++) mean += dead[j] === 1 ? 1 : gram[j * cols + j]!;
-  mean /= cols;
+  // inputs that are zero on all of the text are as good as any other
+  const diagonal = Float64Array.from({ length: cols }, (_, j) => gram[j * cols + j]! || 1);
+  const mean = diagonal.reduce((sum, value) => sum + value, 0) / cols;
   for (const times of MORE_DAMPING) {
     const damped = gram.slice();
-    for (let j = 0; j < cols; j++)
-      damped[j * cols + j] = (dead[j] === 1 ? 1 : damped[j * cols + j]!) + times * damping * mean;
-    const factor = inverseFactor(damped, cols, product);
+    for (let j = 0; j < cols; j++) damped[j * cols + j] = diagonal[j]! + times * damping * mean;
+    const factor = inverseFactor(damped, cols, kernels);
     if (factor !== undefined) return factor;
   }
   throw new SpInferError("E_STATS_SINGULAR", `${name}: the Gram matrix cannot be inverted`, {

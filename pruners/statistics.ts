@@ -32,7 +32,7 @@ export function statistic(
     );
   }
   const least = which === "inputNorms" ? 0 : Number.NEGATIVE_INFINITY;
-  const bad = values.findIndex((value) => !Number.isFinite(value) || value < least);
+  const bad = firstOutside(values, least);
   if (bad < 0) return values;
   throw new SpInferError("E_STATS_VALUE", `${name}: the ${WORDS[which]} hold ${values[bad]}`, {
     tensor: name,
@@ -40,6 +40,15 @@ export function statistic(
     expected: which === "inputNorms" ? "finite numbers of 0 or more" : "finite numbers",
     hint: "the model gave NaN or infinity on the calibration text; look at its weights, or use f32",
   });
+}
+
+/** The first value that is less than `least`, infinite or no number; −1: there is none. */
+function firstOutside(values: Float64Array, least: number): number {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (!(value >= least && value - value === 0)) return i;
+  }
+  return -1;
 }
 
 /** Tokens and samples that the sums are over. Throws E_STATS_MISSING. */

@@ -1,8 +1,9 @@
-/* The product that Cholesky factors and weight updates are made of, in float64 with WebAssembly
- * SIMD. Each sum has two parts, of even and of odd places, added at the end: ../denseProduct.ts is
- * the plain twin that sums in the same order and so gives the same bits. */
+/* What Cholesky factors and weight updates are made of, in float64 with WebAssembly SIMD. Each sum
+ * of a product has two parts, of even and of odd places, added at the end: ../denseKernels.ts has
+ * the plain twins that sum in the same order and so give the same bits. */
 #include <wasm_simd128.h>
 
+typedef unsigned char u8;
 typedef unsigned int u32;
 
 #define EXPORT(name) __attribute__((export_name(name), visibility("default")))
@@ -54,4 +55,88 @@ void subtract_product(double* c, const double* a, const double* b, u32 rows, u32
   }
   for (; i < rows; ++i)
     for (u32 j = 0; j < cols; ++j) one(c + i * cols + j, a + i * depth, b + j * depth, depth);
+}
+
+/* row[k] -= x * upper[k] from `k` to `cols`. */
+static inline void subtract_row(double* row, const double* upper, double x, u32 k, u32 cols) {
+  const v128_t factor = wasm_f64x2_splat(x);
+  for (; k + 8 <= cols; k += 8) {
+    for (u32 i = k; i < k + 8; i += 2) {
+      const v128_t part = wasm_f64x2_mul(factor, wasm_v128_load(upper + i));
+      wasm_v128_store(row + i, wasm_f64x2_sub(wasm_v128_load(row + i), part));
+    }
+  }
+  for (; k < cols; ++k) row[k] -= x * upper[k];
+}
+
+static inline void eliminate_one(double* row, const double* upper, u32 j, u32 cols) {
+  const double* line = upper + j * cols;
+  const double x = row[j] / line[j];
+  row[j] = x;
+  subtract_row(row, line, x, j + 1, cols);
+}
+
+/* Four rows at once: a line of `upper` is loaded once for them, and their divisions overlap. */
+static void eliminate_four(double* rows, const double* upper, u32 cols) {
+  double *const a = rows, *const b = a + cols, *const c = b + cols, *const d = c + cols;
+  for (u32 j = 0; j < cols; ++j) {
+    const double* line = upper + j * cols;
+    a[j] /= line[j], b[j] /= line[j], c[j] /= line[j], d[j] /= line[j];
+    const v128_t p = wasm_f64x2_splat(a[j]), q = wasm_f64x2_splat(b[j]);
+    const v128_t r = wasm_f64x2_splat(c[j]), s = wasm_f64x2_splat(d[j]);
+    u32 k = j + 1;
+    for (; k + 2 <= cols; k += 2) {
+      const v128_t part = wasm_v128_load(line + k);
+      wasm_v128_store(a + k, wasm_f64x2_sub(wasm_v128_load(a + k), wasm_f64x2_mul(p, part)));
+      wasm_v128_store(b + k, wasm_f64x2_sub(wasm_v128_load(b + k), wasm_f64x2_mul(q, part)));
+      wasm_v128_store(c + k, wasm_f64x2_sub(wasm_v128_load(c + k), wasm_f64x2_mul(r, part)));
+      wasm_v128_store(d + k, wasm_f64x2_sub(wasm_v128_load(d + k), wasm_f64x2_mul(s, part)));
+    }
+    for (; k < cols; ++k) {
+      a[k] -= a[j] * line[k], b[k] -= b[j] * line[k];
+      c[k] -= c[j] * line[k], d[k] -= d[j] * line[k];
+    }
+  }
+}
+
+/* In each row, where it is marked (without marks everywhere), column after column: x[j] becomes
+ * x[j] / U[j][j], and x[k] -= x[j] * U[j][k] for k > j. `upper` is cols × cols. */
+EXPORT("eliminate")
+void eliminate(double* values, const double* upper, const u8* marks, u32 rows, u32 cols) {
+  u32 i = 0;
+  if (marks == 0)
+    for (; rows - i >= 4; i += 4) eliminate_four(values + i * cols, upper, cols);
+  for (; i < rows; ++i)
+    for (u32 j = 0; j < cols; ++j)
+      if (marks == 0 || marks[i * cols + j] != 0) eliminate_one(values + i * cols, upper, j, cols);
+}
+
+enum { MAX_GROUP = 32 };
+
+/* Marks all but the `n` of greatest x * x / scale among `size` neighbours; what was marked counts as
+ * infinite, and among equals the lowest index goes first. */
+static void choose_group(const double* x, u8* marks, const double* scales, u32 size, u32 n) {
+  double scores[MAX_GROUP];
+  for (u32 i = 0; i < size; ++i)
+    scores[i] = marks[i] != 0 ? __builtin_inf() : x[i] * x[i] / scales[i];
+  for (u32 i = 0; i < size; ++i) {
+    u32 rank = 0;
+    for (u32 j = 0; j < i; ++j) rank += scores[j] <= scores[i];
+    for (u32 j = i + 1; j < size; ++j) rank += scores[j] < scores[i];
+    marks[i] = rank + n < size;
+  }
+}
+
+/* Eliminates all but `n` of each `m` <= 32 neighbours in a row, chosen when they are come to. */
+EXPORT("eliminate_groups")
+void eliminate_groups(double* values, const double* upper, u8* marks, const double* scales, u32 rows,
+                      u32 cols, u32 n, u32 m) {
+  for (u32 i = 0; i < rows; ++i, values += cols, marks += cols) {
+    for (u32 from = 0; from < cols; from += m) {
+      const u32 size = cols - from < m ? cols - from : m;
+      choose_group(values + from, marks + from, scales + from, size, n);
+      for (u32 j = from; j < from + size; ++j)
+        if (marks[j] != 0) eliminate_one(values, upper, j, cols);
+    }
+  }
 }

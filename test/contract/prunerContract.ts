@@ -10,12 +10,12 @@ import type {
   Pruner,
   WeightMatrix,
 } from "../../pruners/definePruner.ts";
-import { plainProduct } from "../../pruners/denseProduct.ts";
+import { plainDense } from "../../pruners/denseKernels.ts";
 import { keptByPattern, UNSTRUCTURED } from "../../pruners/pattern.ts";
 import { plainSelect, type SelectKernels } from "../../pruners/select.ts";
 import { WEIGHT_DTYPES } from "../../src/core/dtype.ts";
 import { createRandom } from "../helpers/random.ts";
-import { allSelects, wasmProduct, wasmSelect } from "../pruners/kernels.ts";
+import { allSelects, wasmDense, wasmSelect } from "../pruners/kernels.ts";
 import { randomStats } from "../pruners/stats.ts";
 import {
   cloneWeights,
@@ -65,7 +65,7 @@ export function pruneAll(
 ): void {
   const contextOf = ({ cols }: WeightMatrix): PruneContext => ({
     kernels,
-    product: kernels === wasmSelect ? wasmProduct : plainProduct,
+    dense: kernels === wasmSelect ? wasmDense : plainDense,
     stats: randomStats(cols, configured.needs),
   });
   const decisions = decide(configured, weights, contextOf);

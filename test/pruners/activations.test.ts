@@ -1,14 +1,14 @@
 /** Pruners that look at activations, where inputs are odd: what they refuse and what they promise. */
 import { describe, expect, it } from "vitest";
 import type { ActivationStats, WeightMatrix } from "../../pruners/definePruner.ts";
-import { plainProduct } from "../../pruners/denseProduct.ts";
+import { plainDense } from "../../pruners/denseKernels.ts";
 import { pruners } from "../../pruners/index.ts";
 import { inverseFactor } from "../../pruners/inverseFactor.ts";
 import { UNSTRUCTURED } from "../../pruners/pattern.ts";
 import { dropLowest } from "../../pruners/scores.ts";
 import { finiteValues } from "../../pruners/weightValues.ts";
 import { createRandom } from "../helpers/random.ts";
-import { wasmProduct, wasmSelect } from "./kernels.ts";
+import { wasmDense, wasmSelect } from "./kernels.ts";
 import { randomInputs, randomStats, statsOf } from "./stats.ts";
 import { cloneWeights, countKept, expectSameBits, randomWeights, span } from "./weights.ts";
 
@@ -23,7 +23,7 @@ function prune(
   options: Record<string, unknown> = {},
 ): WeightMatrix {
   const configured = pruners.get(method).configure({ sparsity, pattern: UNSTRUCTURED }, options);
-  configured.prune(weight, { kernels: wasmSelect, product: wasmProduct, stats });
+  configured.prune(weight, { kernels: wasmSelect, dense: wasmDense, stats });
   return weight;
 }
 
@@ -156,8 +156,8 @@ describe("the factor of an inverse", () => {
   it.each([1, 2, 63, 64, 65, 130, 200])("is that of H⁻¹ for %d inputs", (n) => {
     const { gram } = statsOf(randomInputs(n, 3 * n, n), n, 1);
     for (let i = 0; i < n; i++) gram![i * n + i]! += 0.5;
-    const [plain, wasm] = [plainProduct, wasmProduct].map(
-      (product) => inverseFactor(gram!.slice(), n, product)!,
+    const [plain, wasm] = [plainDense, wasmDense].map(
+      (kernels) => inverseFactor(gram!.slice(), n, kernels)!,
     );
     expect(Buffer.from(wasm!.buffer).equals(Buffer.from(plain!.buffer))).toBe(true);
     // H · Uᵀ · U is the identity; the factor that is returned is Uᵀ

@@ -9,7 +9,7 @@ import { WEIGHT_DTYPES, type WeightDtype } from "../../src/core/dtype.ts";
 import { floatBitsToBf16, floatBitsToFp16 } from "../../src/core/half.ts";
 import { describePython, runPython } from "../helpers/python.ts";
 import { createRandom, type Random } from "../helpers/random.ts";
-import { wasmProduct, wasmSelect } from "./kernels.ts";
+import { wasmDense, wasmSelect } from "./kernels.ts";
 import { randomInputs, statsOf } from "./stats.ts";
 import { cloneWeights, emptyBits } from "./weights.ts";
 
@@ -65,7 +65,7 @@ function pruned(method: string, made: Made, options: Record<string, unknown>): W
   const weight = cloneWeights(made.weight);
   const { sparsity, pattern } = made;
   const configured = pruners.get(method).configure({ sparsity, pattern }, options);
-  configured.prune(weight, { kernels: wasmSelect, product: wasmProduct, stats: made.stats });
+  configured.prune(weight, { kernels: wasmSelect, dense: wasmDense, stats: made.stats });
   return weight;
 }
 

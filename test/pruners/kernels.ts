@@ -1,6 +1,6 @@
 /** Both implementations of the selection kernels, for tests that hold for each. */
 import { readFileSync } from "node:fs";
-import { createWasmProduct, type SubtractProduct } from "../../pruners/denseProduct.ts";
+import { createWasmDense, type DenseKernels } from "../../pruners/denseKernels.ts";
 import { plainSelect, type SelectKernels } from "../../pruners/select.ts";
 import { createWasmSelect } from "../../pruners/wasmSelect.ts";
 
@@ -9,5 +9,5 @@ function module(name: string): Uint8Array {
 }
 
 export const wasmSelect: SelectKernels = createWasmSelect(module("select"));
-export const wasmProduct: SubtractProduct = createWasmProduct(module("dense"));
+export const wasmDense: DenseKernels = createWasmDense(module("dense"));
 export const allSelects: readonly SelectKernels[] = [plainSelect, wasmSelect];

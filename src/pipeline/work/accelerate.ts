@@ -3,21 +3,17 @@
  * TypeScript ones stay: slower, the same bytes. SPINFER_KERNELS=typescript asks for that.
  */
 import { useWasmKernels } from "../../../formats/index.ts";
-import {
-  createWasmProduct,
-  plainProduct,
-  type SubtractProduct,
-} from "../../../pruners/denseProduct.ts";
+import { createWasmDense, type DenseKernels, plainDense } from "../../../pruners/denseKernels.ts";
 import { plainSelect, type SelectKernels } from "../../../pruners/select.ts";
 import { createWasmSelect } from "../../../pruners/wasmSelect.ts";
 import { readAsset } from "../../io/asset.ts";
 
 interface Kernels {
   readonly kernels: SelectKernels;
-  readonly product: SubtractProduct;
+  readonly dense: DenseKernels;
 }
 
-const PLAIN: Kernels = { kernels: plainSelect, product: plainProduct };
+const PLAIN: Kernels = { kernels: plainSelect, dense: plainDense };
 
 let active: Kernels | undefined;
 
@@ -36,7 +32,7 @@ function accelerate(): Kernels {
   ].map(readAsset);
   try {
     useWasmKernels(strips!);
-    return { kernels: createWasmSelect(select!), product: createWasmProduct(dense!) };
+    return { kernels: createWasmSelect(select!), dense: createWasmDense(dense!) };
   } catch {
     return PLAIN; // an engine without WebAssembly SIMD
   }

@@ -190,6 +190,9 @@ class Surgery {
   }
 }
 
+/** The factor made last of a Gram matrix: weights that read the same input share both. */
+const factors = new WeakMap<Float64Array, { damping: number; factor: Float64Array }>();
+
 /** Uᵀ of the damped H. Throws E_STATS_SINGULAR. */
 function factorOf(
   { name, cols }: WeightMatrix,
@@ -197,6 +200,8 @@ function factorOf(
   damping: number,
   kernels: DenseKernels,
 ): Float64Array {
+  const known = factors.get(gram);
+  if (known?.damping === damping) return known.factor;
   // inputs that are zero on all of the text are as good as any other
   const diagonal = Float64Array.from({ length: cols }, (_, j) => gram[j * cols + j]! || 1);
   const mean = diagonal.reduce((sum, value) => sum + value, 0) / cols;
@@ -204,7 +209,9 @@ function factorOf(
     const damped = gram.slice();
     for (let j = 0; j < cols; j++) damped[j * cols + j] = diagonal[j]! + times * damping * mean;
     const factor = inverseFactor(damped, cols, kernels);
-    if (factor !== undefined) return factor;
+    if (factor === undefined) continue;
+    factors.set(gram, { damping, factor });
+    return factor;
   }
   throw new SpInferError("E_STATS_SINGULAR", `${name}: the Gram matrix cannot be inverted`, {
     tensor: name,

@@ -18,13 +18,9 @@ import { copyWhole } from "../io/atomicFile.ts";
 import type { IfUnfinished } from "../io/ifUnfinished.ts";
 import { closeFiles } from "../io/openFile.ts";
 import { checkOutput, freeBytes, OutputFolder } from "../io/outputFolder.ts";
-import { gatherStatistics } from "./calibration/gather.ts";
+import { type Gathered, gatherStatistics } from "./calibration/gather.ts";
 import { type ActivationInputs, prepareInputs } from "./calibration/inputs.ts";
-import {
-  checkStatistics,
-  STATISTICS_FILE,
-  type StatisticsFile,
-} from "./calibration/statisticsFile.ts";
+import { checkStatistics, STATISTICS_FILE } from "./calibration/statisticsFile.ts";
 import { type OnEvent, Progress } from "./events.ts";
 import { type FileRecord, MANIFEST_FILE, type Manifest, writeManifest } from "./manifest.ts";
 import {
@@ -111,8 +107,7 @@ export async function executeRecipe(
 }
 
 /** The statistics that weights are pruned by, and whether they stay in the output. */
-interface UsedStatistics {
-  readonly file: StatisticsFile;
+interface UsedStatistics extends Gathered {
   readonly kept: boolean;
 }
 
@@ -229,18 +224,19 @@ class Run {
     const source = await sources.all();
     if (inputs.kind === "file") {
       checkStatistics(inputs.file, plan, source);
-      return { file: inputs.file, kept: false };
+      return { file: inputs.file, pruned: new Map(), kept: false };
     }
-    const file = await gatherStatistics({
+    const { file, pruned } = await gatherStatistics({
       ...{ runnable: inputs.runnable, text: inputs.text, plan, recipe, source, output, pool },
       paths: this.paths(),
+      keepPruned: true,
       onEvent: this.onEvent,
       signal: options.signal,
     });
     checkStatistics(file, plan, source);
-    if (options.statistics === undefined) return { file, kept: true };
+    if (options.statistics === undefined) return { file, pruned, kept: true };
     await copyWhole(file.path, options.statistics);
-    return { file, kept: false };
+    return { file, pruned, kept: false };
   }
 
   private paths(): Paths {
@@ -263,8 +259,10 @@ class Run {
     const steps = new Map(plan.steps.map((step) => [step.name, step]));
     const finished = groupBy(tensorRecords(output), ({ tensor }) => tensor);
     const { strictFinite } = recipe.convert;
+    const pruned = statistics?.pruned ?? new Map();
     const fixed = {
       ...{ plan, steps, paths, pool, output, strictFinite, decisions, stats, finished, progress },
+      pruned,
     };
     const shards: WrittenShard[] = [];
     try {

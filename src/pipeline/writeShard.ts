@@ -17,7 +17,7 @@ import type { Plan, ShardPlan, TensorStep } from "./plan/steps.ts";
 import type { StatsPlaces } from "./survey.ts";
 import { runOrdered } from "./work/ordered.ts";
 import type { Pool } from "./work/pool.ts";
-import type { FilePart, MadeTensor, Paths } from "./work/tasks.ts";
+import type { FilePart, MadeTensor, Paths, PrunedPlace } from "./work/tasks.ts";
 import type { ValueFacts } from "./work/transform.ts";
 
 /** A tensor as the journal and the manifest know it. */
@@ -42,6 +42,8 @@ export interface ShardContext {
   readonly strictFinite: boolean;
   readonly decisions: ReadonlyMap<string, unknown>;
   readonly stats: StatsPlaces;
+  /** What was pruned while statistics were gathered. */
+  readonly pruned: ReadonlyMap<string, PrunedPlace>;
   /** What an earlier run had finished, by tensor; "packed" and "deferred" before "dense". */
   readonly finished: ReadonlyMap<string, readonly TensorRecord[]>;
   readonly progress: Progress;
@@ -169,7 +171,7 @@ class ShardWriter {
   }
 
   private make(step: TensorStep, target?: Target): Promise<MadeTensor> {
-    const { pool, paths, strictFinite, decisions, stats } = this.context;
+    const { pool, paths, strictFinite, decisions, stats, pruned } = this.context;
     const options = {
       strictFinite,
       decision: decisions.get(step.name),
@@ -181,6 +183,7 @@ class ShardWriter {
       step,
       paths,
       options,
+      pruned: pruned.get(step.name),
       ...(target === undefined ? {} : { target }),
     });
   }

@@ -76,8 +76,9 @@ export async function calibrateModel(
       const paths = Object.fromEntries(
         opened.archive.tensorFiles.map(({ name }) => [name, opened.pathOf(name)]),
       );
-      const file = await gatherStatistics({
+      const { file } = await gatherStatistics({
         ...{ runnable, plan, recipe, text, paths, source, output: folder, pool, onEvent },
+        keepPruned: false,
         signal: options.signal,
       });
       checkStamps(opened, stamps);

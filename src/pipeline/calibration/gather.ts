@@ -1,8 +1,7 @@
 /**
  * Gathers statistics into an unfinished output: block by block into a data file, each block noted in
  * the output's journal, and a statistics file made of it at the end. A run that was killed goes on
- * with the block that it was at. Pruning on the way is done by the same tasks, and from the same
- * bytes, as the pruning that comes after.
+ * with the block that it was at.
  */
 import { statSync } from "node:fs";
 import { truncate } from "node:fs/promises";
@@ -24,7 +23,8 @@ import { type Recipe, recipeToYaml } from "../recipe/index.ts";
 import { runSurveys, type StatsPlaces } from "../survey.ts";
 import { type StatsPlace, triangleOf } from "../work/activationStats.ts";
 import { cancelled, type Pool } from "../work/pool.ts";
-import type { Paths } from "../work/tasks.ts";
+import type { Paths, PrunedPlace } from "../work/tasks.ts";
+import { PrunedWeights } from "./prunedWeights.ts";
 import {
   METADATA_KEY,
   openStatistics,
@@ -51,8 +51,16 @@ export interface GatherRequest {
   readonly source: readonly FileRecord[];
   readonly output: OutputFolder;
   readonly pool: Pool;
+  /** Whether weights that are pruned on the way are kept, to be stored. */
+  readonly keepPruned: boolean;
   readonly onEvent: OnEvent;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** The statistics file in the unfinished output, and the weights that were pruned on the way. */
+export interface Gathered {
+  readonly file: StatisticsFile;
+  readonly pruned: ReadonlyMap<string, PrunedPlace>;
 }
 
 /** dense: before the main one, where a survey looks at the model as it was. */
@@ -88,24 +96,24 @@ interface DoneRecord {
   readonly sha256: string;
 }
 
-/** The statistics file in the unfinished output. */
-export async function gatherStatistics(request: GatherRequest): Promise<StatisticsFile> {
-  const { output } = request;
+export async function gatherStatistics(request: GatherRequest): Promise<Gathered> {
+  const { output, plan, paths, pool, keepPruned } = request;
+  const pruned = new PrunedWeights({ plan, paths, pool, output, keep: keepPruned });
   const path = output.pathOf(STATISTICS_FILE);
   const made = output.finished.findLast(isMade);
   if (made !== undefined) {
     try {
       const file = await openStatistics(path);
-      if (file.sha256 === made.statistics) return file;
+      if (file.sha256 === made.statistics) return { file, pruned: pruned.places };
     } catch {
       // gathered again
     }
   }
-  const gathering = new Gathering(request);
+  const gathering = new Gathering(request, pruned);
   await gathering.run();
   const file = await gathering.finish();
   output.record({ statistics: file.sha256 });
-  return file;
+  return { file, pruned: pruned.places };
 }
 
 function isMade(record: unknown): record is { readonly statistics: string } {
@@ -114,14 +122,16 @@ function isMade(record: unknown): record is { readonly statistics: string } {
 
 class Gathering {
   private readonly request: GatherRequest;
+  private readonly pruned: PrunedWeights;
   private readonly mode: "sequential" | "one-pass";
   private readonly observe: "norms" | "gram";
   private readonly dataPath: string;
   private blocks: BlockRecord[] = [];
   private passed: DoneRecord[] = [];
 
-  constructor(request: GatherRequest) {
+  constructor(request: GatherRequest, pruned: PrunedWeights) {
     this.request = request;
+    this.pruned = pruned;
     this.mode = request.recipe.calibration?.mode ?? "one-pass";
     const gram = stepsThatNeed(request.plan).some(({ needs }) => needs.includes("gram"));
     this.observe = gram ? "gram" : "norms";
@@ -298,28 +308,10 @@ class Gathering {
     block: number,
     decisions: ReadonlyMap<string, unknown>,
   ): Promise<ReadonlyMap<string, DenseTensor>> {
-    const { plan, paths, pool } = this.request;
-    const places = this.places("main");
-    const names = new Set(
-      this.blocks
-        .filter((record) => record.calibrated === "main" && record.block === block)
-        .flatMap(({ inputs }) => inputs.flatMap(({ weights }) => weights)),
-    );
-    const steps = plan.steps.filter(({ name, prune }) => prune !== undefined && names.has(name));
-    const pruned = new Map<string, DenseTensor>();
-    await Promise.all(
-      steps.map(async (step) => {
-        const { name, shape } = step;
-        const options = {
-          strictFinite: false,
-          decision: decisions.get(name),
-          stats: places.get(name),
-        };
-        const { values } = await pool.run({ kind: "values", step, paths, options });
-        pruned.set(name, { shape, values });
-      }),
-    );
-    return pruned;
+    const inputs = this.blocks
+      .filter((record) => record.calibrated === "main" && record.block === block)
+      .flatMap((record) => record.inputs.map(({ weights }) => weights));
+    return await this.pruned.prune(inputs, this.places("main"), decisions);
   }
 
   /** Makes the statistics file of the data. */

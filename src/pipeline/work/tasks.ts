@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { formats } from "../../../formats/index.ts";
-import type { SurveyState } from "../../../pruners/definePruner.ts";
+import type { ActivationStats, SurveyState } from "../../../pruners/definePruner.ts";
 import type { TensorEntry } from "../../core/archive.ts";
 import { DTYPE_BITS, type HalfDtype, isDtype, type WeightDtype } from "../../core/dtype.ts";
 import { SpInferError } from "../../core/errors.ts";
@@ -17,7 +17,15 @@ import { selectKernels } from "./accelerate.ts";
 import { readStats, type StatsPlace } from "./activationStats.ts";
 import { Workspace } from "./buffers.ts";
 import { beginPart, type HashedPart, startTensorHash } from "./tensorHash.ts";
-import { bitsOf, type TransformOptions, transformTensor, type ValueFacts } from "./transform.ts";
+import {
+  bitsOf,
+  type StatsReader,
+  storePruned,
+  type TransformOptions,
+  transformTensor,
+  type ValueCounts,
+  type ValueFacts,
+} from "./transform.ts";
 
 /** Real paths by the file names that extents use. */
 export type Paths = Readonly<Record<string, string>>;
@@ -38,6 +46,8 @@ export type Task =
       readonly options: TransformOptions;
       /** Where a tensor that comes out dense is written; absent: nowhere. */
       readonly target?: Target;
+      /** Where it lies pruned already; a place with other bytes is passed over. */
+      readonly pruned?: PrunedPlace | undefined;
     }
   | {
       readonly kind: "copy";
@@ -54,11 +64,16 @@ export type Task =
       readonly stats?: StatsPlace | undefined;
     }
   | {
-      /** The values that a weight has when it is pruned, in the checkpoint's layout. */
+      /** The values that weights which read the same inputs have when they are pruned. */
       readonly kind: "values";
-      readonly step: TensorStep;
       readonly paths: Paths;
-      readonly options: TransformOptions;
+      readonly stats: StatsPlace | undefined;
+      readonly weights: readonly {
+        readonly step: TensorStep;
+        readonly decision: unknown;
+        /** Where the pruned weight is written, in its dtype; absent: nowhere. */
+        readonly target?: Target | undefined;
+      }[];
     }
   | { readonly kind: "check" | "count"; readonly entry: TensorEntry; readonly paths: Paths }
   | {
@@ -69,6 +84,21 @@ export type Task =
       readonly stored: TensorEntry;
       readonly storedPaths: Paths;
     };
+
+/** A pruned weight in a file, in its dtype and the checkpoint's layout. */
+export interface PrunedPlace {
+  readonly path: string;
+  readonly begin: number;
+  readonly end: number;
+  readonly sha256: string;
+  readonly counts: ValueCounts;
+}
+
+/** A pruned weight: its values, and what is needed to go on with what was written of it. */
+export interface PrunedValues extends Pick<PrunedPlace, "sha256" | "counts"> {
+  /** In the checkpoint's layout. */
+  readonly values: Float32Array;
+}
 
 /** A tensor that was made: the parts of a packed one, to be written. */
 export interface MadeTensor {
@@ -92,7 +122,7 @@ export interface TaskResults {
   readonly copy: { readonly sha256: string };
   readonly hash: { readonly sha256: string };
   readonly survey: { readonly counts: Float64Array };
-  readonly values: { readonly values: Float32Array };
+  readonly values: { readonly pruned: readonly PrunedValues[] };
   readonly check: Record<string, never>;
   readonly count: { readonly nonzeros: number };
   readonly compare: { readonly difference?: Difference; readonly differences: number };
@@ -130,7 +160,7 @@ export function runTask(
     case "survey":
       return survey(task, workspace);
     case "values":
-      return { values: prunedValues(task, workspace) };
+      return { pruned: prunedValues(task) };
     case "check":
       checkEntry(task.entry, task.paths);
       return {};
@@ -144,7 +174,7 @@ export function runTask(
 /** The buffers of a result that move to the other thread instead of being copied. */
 export function transferables(result: TaskResults[Task["kind"]]): ArrayBuffer[] {
   if ("parts" in result) return result.parts.map(({ bytes }) => bytes.buffer);
-  if ("values" in result) return [result.values.buffer as ArrayBuffer];
+  if ("pruned" in result) return result.pruned.map(({ values }) => values.buffer as ArrayBuffer);
   return "counts" in result ? [result.counts.buffer as ArrayBuffer] : [];
 }
 
@@ -163,11 +193,15 @@ function readExtents(
 }
 
 function makeTensor(
-  { step, paths, options, target }: Task & { readonly kind: "transform" },
+  { step, paths, options, target, pruned }: Task & { readonly kind: "transform" },
   workspace: Workspace,
 ): MadeTensor {
   selectKernels();
-  const made = transformTensor(step, readExtents(step.source, paths, workspace), options);
+  const known = pruned === undefined ? undefined : readPruned(pruned, workspace);
+  const made =
+    known === undefined
+      ? transformTensor(step, readExtents(step.source, paths, workspace), options)
+      : storePruned(step, known, pruned!.counts, options);
   const { kind, facts } = made;
   const told = { kind, ...(facts === undefined ? {} : { facts }) };
   if (made.kind === "packed") {
@@ -185,6 +219,20 @@ function makeTensor(
     sha256: target === undefined ? "" : hashParts([{ name, dtype, shape, bytes: made.bytes }]),
     ...(made.reason === undefined ? {} : { reason: made.reason }),
   };
+}
+
+/** Undefined where the bytes that were written are not there. */
+function readPruned(
+  { path, begin, end, sha256 }: PrunedPlace,
+  workspace: Workspace,
+): Uint8Array<ArrayBuffer> | undefined {
+  const bytes = workspace.take(end - begin);
+  try {
+    readInto(path, begin, bytes);
+  } catch {
+    return undefined; // made again, like one with other bytes
+  }
+  return createHash("sha256").update(bytes).digest("hex") === sha256 ? bytes : undefined;
 }
 
 function hashParts(parts: readonly (HashedPart & { readonly bytes: Uint8Array })[]): string {
@@ -218,20 +266,45 @@ function survey(
   return { counts: pruner.survey.gather(weight, state, context) };
 }
 
-function prunedValues(
-  { step, paths, options }: Task & { readonly kind: "values" },
-  workspace: Workspace,
-): Float32Array {
+function prunedValues({
+  weights,
+  paths,
+  stats,
+}: Task & { readonly kind: "values" }): PrunedValues[] {
   selectKernels();
-  const stored = readExtents(step.source, paths, workspace);
-  const made = transformTensor(step, stored, { ...options, keepDense: true });
-  if (made.kind !== "dense") throw new SpInferError("E_INTERNAL", `${step.name} was packed`);
-  const bits = bitsOf(made.bytes, step.dtype as WeightDtype);
-  if (bits instanceof Uint32Array) {
+  const statsOf = readOnce();
+  return weights.map(({ step, decision, target }) => {
+    const options = { strictFinite: false, keepDense: true, decision, stats };
+    const made = transformTensor(step, readExtents(step.source, paths), options, statsOf);
+    if (made.kind !== "dense" || made.facts === undefined)
+      throw new SpInferError("E_INTERNAL", `${step.name} was packed`);
+    const { nonfinite, overflowed, underflowed } = made.facts;
+    if (target !== undefined) writeRange(target, made.bytes);
+    return {
+      values: floatsOf(made.bytes, step.dtype as WeightDtype),
+      sha256: target === undefined ? "" : createHash("sha256").update(made.bytes).digest("hex"),
+      counts: { nonfinite, overflowed, underflowed },
+    };
+  });
+}
+
+/** Keeps what it read last, for weights with the same statistics and needs. */
+function readOnce(): StatsReader {
+  let last: { readonly needs: string; readonly stats: ActivationStats } | undefined;
+  return (place, asked) => {
+    const needs = asked.join();
+    if (last?.needs !== needs) last = { needs, stats: readStats(place, asked) };
+    return last.stats;
+  };
+}
+
+/** Values as float32, in an array of their own. */
+function floatsOf(bytes: Uint8Array<ArrayBuffer>, dtype: WeightDtype): Float32Array {
+  const bits = bitsOf(bytes, dtype);
+  if (bits instanceof Uint32Array)
     return new Float32Array(bits.buffer, bits.byteOffset, bits.length).slice();
-  }
   const values = new Float32Array(bits.length);
-  widenHalves(bits, step.dtype as HalfDtype, values);
+  widenHalves(bits, dtype as HalfDtype, values);
   return values;
 }
 

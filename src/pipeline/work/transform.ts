@@ -7,7 +7,7 @@
 
 import type { PackedWeight } from "../../../formats/defineFormat.ts";
 import { countNonzeros, formats } from "../../../formats/index.ts";
-import type { PruneContext } from "../../../pruners/definePruner.ts";
+import type { ActivationStats, PruneContext, StatName } from "../../../pruners/definePruner.ts";
 import type { WeightBits } from "../../../pruners/select.ts";
 import { type HalfDtype, isHalfDtype, isWeightDtype, type WeightDtype } from "../../core/dtype.ts";
 import { SpInferError } from "../../core/errors.ts";
@@ -50,11 +50,18 @@ export interface TransformOptions {
   readonly keepDense?: boolean;
 }
 
+/** Reads what `needs` names of the statistics; one that is shared reads them once. */
+export type StatsReader = (
+  place: StatsPlace | undefined,
+  needs: readonly StatName[],
+) => ActivationStats;
+
 /** `stored`: the bytes of each of the source's extents; they are changed, and what comes out may be in them. */
 export function transformTensor(
   step: TensorStep,
   stored: readonly Uint8Array<ArrayBuffer>[],
   options: TransformOptions,
+  statsOf: StatsReader = readStats,
 ): Transformed {
   const decoded = decode(step, stored);
   if (!isWeightDtype(step.dtype)) return { kind: "dense", bytes: decoded.bytes };
@@ -69,12 +76,39 @@ export function transformTensor(
     step.orientation === "in-out" ? swapAxes(bits, step, "to outputs first") : bits;
   if (step.prune !== undefined) {
     const before = nonfinite > 0 ? outputsFirst.slice() : undefined;
-    pruneMatrices(step, outputsFirst, options);
+    pruneMatrices(step, outputsFirst, options, statsOf);
     if (before !== undefined) restoreNonfinite(outputsFirst, before, step.dtype);
   }
+  return store(step, outputsFirst, { nonfinite, overflowed, underflowed }, options);
+}
+
+/** What happened to values on their way; the other facts are counted when they are stored. */
+export type ValueCounts = Pick<ValueFacts, "nonfinite" | "overflowed" | "underflowed">;
+
+/** Goes on with a tensor that was pruned before: `bytes` are its values, in the checkpoint's layout. */
+export function storePruned(
+  step: TensorStep,
+  bytes: Uint8Array<ArrayBuffer>,
+  counts: ValueCounts,
+  options: TransformOptions,
+): Transformed {
+  if (counts.nonfinite > 0 && options.strictFinite) throw notFinite(step, counts.nonfinite);
+  const bits = bitsOf(bytes, step.dtype as WeightDtype);
+  const outputsFirst =
+    step.orientation === "in-out" ? swapAxes(bits, step, "to outputs first") : bits;
+  return store(step, outputsFirst, counts, options);
+}
+
+/** Packs the values of a matrix, or puts them back into the checkpoint's layout. */
+function store(
+  step: TensorStep,
+  outputsFirst: WeightBits,
+  counts: ValueCounts,
+  options: TransformOptions,
+): Transformed {
   const pack = step.store === "auto" && options.keepDense !== true;
   const weight = pack ? packIfSmaller(step, outputsFirst) : undefined;
-  const facts = { values: bits.length, nonfinite, overflowed, underflowed };
+  const facts = { values: outputsFirst.length, ...counts };
   if (weight !== undefined) {
     const { nonzeros, maxChunkNonzeros } = weight;
     return { kind: "packed", weight, facts: { ...facts, nonzeros, maxChunkNonzeros } };
@@ -160,12 +194,13 @@ function pruneMatrices(
   step: TensorStep,
   bits: WeightBits,
   { decision, stats }: TransformOptions,
+  statsOf: StatsReader,
 ): void {
   const pruner = configurePruner(step.prune!);
   const { rows, cols } = step.matrix!;
   const context: PruneContext = {
     ...selectKernels(),
-    stats: readStats(stats, pruner.needs),
+    stats: statsOf(stats, pruner.needs),
     ...(decision === undefined ? {} : { decision }),
   };
   // a decision is about all of the tensor's weights together

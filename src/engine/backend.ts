@@ -4,7 +4,7 @@
  */
 import type { Part } from "../model/architectures/ops.ts";
 import type { WeightSlot } from "../model/architectures/survey.ts";
-import type { BlockOutput, DenseTensor, Observation } from "./engine.ts";
+import type { BlockOutput, DenseTensor, Observation, ObservedInputs } from "./engine.ts";
 
 /** A part of the model with its weights. The backend may keep or change the arrays. */
 export interface LoadedPart {
@@ -15,8 +15,19 @@ export interface LoadedPart {
 }
 
 export interface ReadyBlock {
-  /** What is observed is named as the ops name it. */
-  run(hidden: Float32Array, length: number, observe: Observation): Promise<BlockOutput>;
+  /** As RunnableBlock does. */
+  run(
+    hidden: Float32Array,
+    length: number,
+    observe: Observation,
+    sums: ObservedInputs,
+  ): Promise<BlockOutput>;
+  observe(
+    hidden: Float32Array,
+    length: number,
+    observe: Exclude<Observation, "none">,
+    sums: ObservedInputs,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -48,9 +48,12 @@ export interface LayerInputs {
   readonly squares: Float64Array;
   /** Σ x_j of each input column. */
   readonly sums: Float64Array;
-  /** XᵀX, cols × cols; with "gram" only. */
+  /** Lower triangle of XᵀX, row by row: of (i, j ≤ i) at i·(i + 1)/2 + j. With "gram" only. */
   readonly gram?: Float64Array;
 }
+
+/** By the checkpoint's name of the weight; weights that read the same input share an object. */
+export type ObservedInputs = Map<string, LayerInputs>;
 
 export interface BlockOutput {
   /** [windows × length, hidden]. */
@@ -60,8 +63,23 @@ export interface BlockOutput {
 }
 
 export interface RunnableBlock {
-  /** hidden: [windows × length, hidden]; not changed. Throws E_ACTIVATIONS for NaN and infinity. */
-  run(hidden: Float32Array, length: number, observe?: Observation): Promise<BlockOutput>;
+  /**
+   * hidden: [windows × length, hidden]; not changed. What is observed is added to `sums`, which is
+   * `observed` of what comes back; absent: to nothing. Throws E_ACTIVATIONS for NaN and infinity.
+   */
+  run(
+    hidden: Float32Array,
+    length: number,
+    observe?: Observation,
+    sums?: ObservedInputs,
+  ): Promise<BlockOutput>;
+  /** Observes alone: what no layer reads is not computed, such as what comes out of the block. */
+  observe(
+    hidden: Float32Array,
+    length: number,
+    observe: Exclude<Observation, "none">,
+    sums: ObservedInputs,
+  ): Promise<void>;
   close(): Promise<void>;
 }
 

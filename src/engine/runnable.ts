@@ -38,17 +38,18 @@ export function runnableModel(
       }
       // the table of embeddings may be larger than a block; whoever opens blocks is done with it
       embedding = undefined;
-      const part = decoder.block(index);
-      const block = await backend.block(await loadWeights(part, source, replaced), hidden);
+      const loaded = await loadWeights(decoder.block(index), source, replaced);
+      const block = await backend.block(loaded, hidden);
       return {
-        async run(states, length, observe = "none") {
+        async run(states, length, observe = "none", sums = new Map()) {
           checkWindows(states.length / hidden, length, decoder);
-          const made = await block.run(states, length, observe);
+          const made = await block.run(states, length, observe, sums);
           checkFinite(made.hidden, `block ${index}`);
-          const observed = new Map(
-            [...made.observed].map(([name, sums]) => [part.prefix + name, sums]),
-          );
-          return { hidden: made.hidden, observed };
+          return made;
+        },
+        async observe(states, length, observe, sums) {
+          checkWindows(states.length / hidden, length, decoder);
+          await block.observe(states, length, observe, sums);
         },
         close: () => block.close(),
       };

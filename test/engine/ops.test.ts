@@ -105,7 +105,7 @@ describe("ops on onnxruntime beside the plain ones", () => {
       const outputs: Float32Array[] = [];
       for (const backend of [onnxBackend(await startHost(1)), typescriptBackend()]) {
         const block = await backend.block(loaded(), WIDTH);
-        outputs.push((await block.run(input, length, "none")).hidden);
+        outputs.push((await block.run(input, length, "none", new Map())).hidden);
         await block.close();
         await backend.close();
       }

@@ -1,6 +1,6 @@
 /** The contract of a model that can be run, on both engines. */
 import { describe, expect, it } from "vitest";
-import type { DenseTensor } from "../../src/engine/engine.ts";
+import type { DenseTensor, ObservedInputs } from "../../src/engine/engine.ts";
 import { openRunnable } from "../../src/engine/index.ts";
 import { relativeDifference, runBlocks } from "./checkpoints.ts";
 import { CONFIG, randomFloats, randomModel, sourceOf } from "./memorySource.ts";
@@ -88,15 +88,19 @@ describe.each(ENGINES)("a model on %s", (prefer) => {
     const block = await model.openBlock(0);
     const name = "model.layers.0.mlp.down_proj.weight";
     const whole = (await block.run(hidden, LENGTH, "gram")).observed.get(name)!;
-    const sums = new Float64Array(whole.gram!.length);
+    const [run, observed]: ObservedInputs[] = [new Map(), new Map()];
     const size = LENGTH * CONFIG.hidden_size;
     for (let window = 0; window < 3; window++) {
       const part = hidden.slice(window * size, (window + 1) * size);
-      const { observed } = await block.run(part, LENGTH, "gram");
-      for (let i = 0; i < sums.length; i++) sums[i]! += observed.get(name)!.gram![i]!;
+      await block.run(part, LENGTH, "gram", run);
+      await block.observe(part, LENGTH, "gram", observed!);
     }
-    expect(whole.tokens).toBe(3 * LENGTH);
-    expect(relativeDifference(whole.gram!, sums)).toBeLessThan(1e-6);
+    expect([...observed!.keys()]).toEqual([...run!.keys()]);
+    for (const sums of [whole, run!.get(name)!, observed!.get(name)!]) {
+      expect(sums.tokens).toBe(3 * LENGTH);
+      for (const kind of ["gram", "squares", "sums"] as const)
+        expect(relativeDifference(sums[kind]!, whole[kind]!), kind).toBeLessThan(1e-6);
+    }
     await model.close();
   });
 

@@ -62,6 +62,7 @@ export function bigramModel(options: BigramOptions = {}): RunnableModel & { call
           if (failure?.block === index) throw failure.error;
           return { hidden: hidden.slice(), observed: new Map() };
         },
+        observe: async () => undefined,
         async close() {
           calls.open--;
         },

@@ -1,10 +1,11 @@
 /** The fast engine: each part of the model as an ONNX graph, run by onnxruntime in its own thread. */
 import { createHash } from "node:crypto";
 import type { Backend, LoadedPart, ReadyBlock, ReadyHead } from "../backend.ts";
-import type { BlockOutput, LayerInputs, Observation } from "../engine.ts";
+import type { LayerInputs, Observation, ObservedInputs } from "../engine.ts";
 import {
   type BlockGraph,
   blockGraph,
+  type GramPanel,
   HIDDEN_IN,
   HIDDEN_OUT,
   LOGITS,
@@ -85,40 +86,55 @@ async function onnxBlock(
 ): Promise<ReadyBlock> {
   const weights = await keepWeights(host, loaded);
   const graphs = new Map<string, { graph: BlockGraph; keyed: SessionGraph }>();
-  const graphOf = (length: number, observe: Observation) => {
-    const key = `${length} ${observe}`;
+  const graphOf = (length: number, observe: Observation, inputsOnly: boolean) => {
+    const key = `${length} ${observe} ${inputsOnly}`;
     const known = graphs.get(key);
     if (known !== undefined) return known;
-    const graph = blockGraph(loaded.part, loaded.slots, columns, length, observe);
+    const graph = blockGraph(loaded.part, loaded.slots, columns, length, observe, inputsOnly);
     const made = { graph, keyed: keyed(graph.model, graph.constants) };
     graphs.set(key, made);
     return made;
   };
+  /** Takes windows through the block; hands over what came out of each run, if anything did. */
+  const through = async (
+    hidden: Float32Array,
+    length: number,
+    observe: Observation,
+    sums: ObservedInputs,
+    take?: (result: Float32Array, begin: number) => void,
+  ): Promise<void> => {
+    const { graph, keyed: sessionGraph } = graphOf(length, observe, take === undefined);
+    const session = await sessionOf(sessionGraph);
+    const windows = hidden.length / columns / length;
+    const together = Math.max(1, Math.floor(TOKENS_PER_RUN / length));
+    for (let first = 0; first < windows; first += together) {
+      const count = Math.min(together, windows - first);
+      const begin = first * length * columns;
+      const values = hidden.slice(begin, begin + count * length * columns);
+      const out = { name: HIDDEN_OUT, shape: [count * length, columns], type: "float32" as const };
+      const made = await host.run({
+        session,
+        weights,
+        inputs: inputsOf(values, columns, count, length, graph.usesPositions),
+        outputs: [...(take === undefined ? [] : [out]), ...observedOutputs(graph, count)],
+      });
+      take?.(made[0]!.values as Float32Array, begin);
+      addObserved(sums, loaded.part.prefix, graph, made, count * length);
+    }
+  };
   return {
-    async run(hidden, length, observe) {
-      const { graph, keyed: sessionGraph } = graphOf(length, observe);
-      const session = await sessionOf(sessionGraph);
-      const windows = hidden.length / columns / length;
-      const together = Math.max(1, Math.floor(TOKENS_PER_RUN / length));
-      let out: Float32Array = new Float32Array(windows > together ? hidden.length : 0);
-      const observed = new Map<string, LayerInputs>();
-      for (let first = 0; first < windows; first += together) {
-        const count = Math.min(together, windows - first);
-        const begin = first * length * columns;
-        const values = hidden.slice(begin, begin + count * length * columns);
-        const made = await host.run({
-          session,
-          weights,
-          inputs: inputsOf(values, columns, count, length, graph.usesPositions),
-          outputs: outputsOf(graph, observe, count, length, columns),
-        });
-        const result = made[0]!.values as Float32Array;
-        addObserved(observed, graph, made.slice(1), observe, count * length);
-        if (count === windows) out = result;
-        else out.set(result, begin);
-      }
-      return { hidden: out, observed } satisfies BlockOutput;
+    async run(hidden, length, observe, sums) {
+      let out: Float32Array | undefined;
+      await through(hidden, length, observe, sums, (result, begin) => {
+        if (result.length === hidden.length) out = result;
+        else {
+          out ??= new Float32Array(hidden.length);
+          out.set(result, begin);
+        }
+      });
+      return { hidden: out ?? new Float32Array(0), observed: sums };
     },
+    observe: (hidden, length, observe, sums) => through(hidden, length, observe, sums),
     close: () => host.dropWeights(weights),
   };
 }
@@ -137,59 +153,63 @@ function inputsOf(
   return [hidden, { name: POSITIONS, shape: [windows, length], values: positions }];
 }
 
-function outputsOf(
-  { observed }: BlockGraph,
-  observe: Observation,
-  windows: number,
-  length: number,
-  hidden: number,
-) {
-  return [
-    { name: HIDDEN_OUT, shape: [windows * length, hidden], type: "float32" as const },
-    ...observed.flatMap(({ output, sums, columns }) => [
-      {
-        name: output,
-        shape: observe === "gram" ? [columns, columns] : [windows, columns],
-        type: "float32" as const,
-      },
-      { name: sums, shape: [windows, columns], type: "float32" as const },
-    ]),
-  ];
+function observedOutputs({ observed }: BlockGraph, windows: number) {
+  const output = (name: string, shape: readonly number[]) => ({
+    ...{ name, shape },
+    type: "float32" as const,
+  });
+  return observed.flatMap(({ columns, sums, squares, panels }) => [
+    output(sums, [windows, 1, columns]),
+    ...(squares === undefined ? [] : [output(squares, [windows, 1, columns])]),
+    ...panels.map((panel) => output(panel.output, [panel.end - panel.begin, panel.end])),
+  ]);
 }
 
 /** Adds one run's sums, in float64; weights that read the same input share them. */
 function addObserved(
-  observed: Map<string, LayerInputs>,
+  observed: ObservedInputs,
+  prefix: string,
   { observed: outputs }: BlockGraph,
   made: readonly HostTensor[],
-  observe: Observation,
   tokens: number,
 ): void {
-  for (const [index, { columns, weights }] of outputs.entries()) {
-    const values = made[2 * index]!.values as Float32Array;
-    const windowSums = made[2 * index + 1]!.values as Float32Array;
-    const before = observed.get(weights[0]!);
-    const squares = before?.squares ?? new Float64Array(columns);
-    const total = before?.sums ?? new Float64Array(columns);
-    addRows(total, windowSums);
-    const sums: LayerInputs = {
+  const values = new Map(made.map((tensor) => [tensor.name, tensor.values as Float32Array]));
+  for (const { columns, weights, sums, squares, panels } of outputs) {
+    const before = observed.get(prefix + weights[0]!);
+    const total: LayerInputs = {
       tokens: (before?.tokens ?? 0) + tokens,
-      squares,
-      sums: total,
-      ...(observe === "gram" ? { gram: before?.gram ?? new Float64Array(values.length) } : {}),
+      squares: before?.squares ?? new Float64Array(columns),
+      sums: before?.sums ?? new Float64Array(columns),
+      ...(panels.length === 0
+        ? {}
+        : { gram: before?.gram ?? new Float64Array((columns * (columns + 1)) / 2) }),
     };
-    if (sums.gram === undefined) addRows(squares, values);
-    else {
-      addRows(sums.gram, values);
-      for (let i = 0; i < columns; i++) squares[i] = sums.gram[i * (columns + 1)]!;
-    }
-    for (const weight of weights) observed.set(weight, sums);
+    addRows(total.sums, values.get(sums)!);
+    if (squares !== undefined) addRows(total.squares, values.get(squares)!);
+    for (const panel of panels) addPanel(total.gram!, panel, values.get(panel.output)!);
+    if (total.gram !== undefined)
+      for (let i = 0; i < columns; i++) total.squares[i] = total.gram[(i * (i + 3)) / 2]!;
+    for (const weight of weights) observed.set(prefix + weight, total);
   }
 }
 
 /** Adds each row of `rows` to `total`. */
 function addRows(total: Float64Array, rows: Float32Array): void {
-  for (let i = 0; i < rows.length; i++) total[i % total.length]! += rows[i]!;
+  for (let at = 0; at < rows.length; at += total.length)
+    for (let i = 0; i < total.length; i++) total[i]! += rows[at + i]!;
+}
+
+/** Adds rows of XᵀX, as far as the diagonal, to its lower triangle. */
+function addPanel(
+  triangle: Float64Array,
+  { begin, end }: Omit<GramPanel, "output">,
+  values: Float32Array,
+): void {
+  let at = (begin * (begin + 1)) / 2;
+  for (let row = begin; row < end; row++) {
+    const from = (row - begin) * end;
+    for (let j = 0; j <= row; j++) triangle[at++]! += values[from + j]!;
+  }
 }
 
 async function onnxHead(

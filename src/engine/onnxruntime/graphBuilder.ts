@@ -106,7 +106,17 @@ export class GraphBuilder {
     this.outputs.push(valueInfo(name, shape, type));
   }
 
+  /** Nodes that no output depends on are left out, and inputs that none of the others reads. */
   bytes(): Uint8Array {
+    const needed = new Set(this.outputs.map(({ name }) => name));
+    const nodes = this.nodes
+      .toReversed() // a node comes after those that it reads
+      .filter(({ input, output }) => {
+        const isNeeded = output!.some((name) => needed.has(name));
+        if (isNeeded) for (const name of input!) needed.add(name);
+        return isNeeded;
+      })
+      .reverse();
     return toBinary(
       ModelProtoSchema,
       create(ModelProtoSchema, {
@@ -118,9 +128,9 @@ export class GraphBuilder {
         ],
         graph: {
           name: "part",
-          node: this.nodes,
+          node: nodes,
           initializer: this.constants,
-          input: [...this.inputs.values()],
+          input: [...this.inputs.values()].filter(({ name }) => needed.has(name)),
           output: this.outputs,
         },
       }),

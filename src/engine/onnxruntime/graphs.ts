@@ -10,13 +10,24 @@ export const HIDDEN_OUT = "result";
 
 /** One observed input: the graph's outputs, and the weights that read it. */
 export interface ObservedOutput {
-  /** Its squares summed, or its products. */
-  readonly output: string;
-  /** Its values summed. */
-  readonly sums: string;
   readonly columns: number;
   readonly weights: readonly string[];
+  /** Its values summed: [windows, 1, columns]. */
+  readonly sums: string;
+  /** Its squares summed, as well; or, with "gram", `panels`. */
+  readonly squares?: string;
+  readonly panels: readonly GramPanel[];
 }
+
+/** Rows begin..end of XᵀX, up to their diagonal's block: [end − begin, end]. */
+export interface GramPanel {
+  readonly output: string;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Columns of a panel: what is above the diagonal is spared, and products stay large. */
+const PANEL_COLUMNS = 384;
 
 export interface BlockGraph {
   readonly model: Uint8Array;
@@ -31,28 +42,33 @@ export function blockGraph(
   hidden: number,
   length: number,
   observe: Observation,
+  inputsOnly: boolean,
 ): BlockGraph {
   const graph = new GraphBuilder();
   const trace = traceOps(graph, slots, length);
   const input = { name: graph.input(HIDDEN_IN, ["tokens", hidden]), columns: hidden };
   const made = part.body(trace.ops, input);
-  graph.output(made.name, HIDDEN_OUT, ["tokens", hidden]);
+  if (!inputsOnly) graph.output(made.name, HIDDEN_OUT, ["tokens", hidden]);
   const observed: ObservedOutput[] = [];
-  // window by window: what float32 adds up stays small
-  const reduced = (op: string, value: string, columns: number): string => {
-    const windows = graph.add("Reshape", [value, graph.whole([-1, length, columns])]);
-    return graph.add(op, [windows, graph.whole([1])], { keepdims: 0 });
-  };
   if (observe !== "none") {
+    // one product with ones adds up four times as fast as ReduceSum
+    const ones = graph.floats(new Float32Array(length).fill(1), [1, length]);
+    // window by window: what float32 adds up stays small
+    const summed = (value: string, columns: number, name: string): string => {
+      const windows = graph.add("Reshape", [value, graph.whole([-1, length, columns])]);
+      graph.output(graph.add("MatMul", [ones, windows]), name, ["windows", 1, columns]);
+      return name;
+    };
     for (const [value, { columns, weights }] of trace.readers) {
-      const output = `observed:${observed.length}`;
+      const at = observed.length;
+      const sums = summed(value, columns, `sums:${at}`);
       if (observe === "gram") {
-        const gram = graph.add("Gemm", [value, value], { transA: 1 });
-        graph.output(gram, output, [columns, columns]);
-      } else graph.output(reduced("ReduceSumSquare", value, columns), output, ["windows", columns]);
-      const sums = `summed:${observed.length}`;
-      graph.output(reduced("ReduceSum", value, columns), sums, ["windows", columns]);
-      observed.push({ output, sums, columns, weights });
+        const panels = gramPanels(graph, value, columns, `gram:${at}`);
+        observed.push({ columns, weights, sums, panels });
+      } else {
+        const squares = summed(graph.add("Mul", [value, value]), columns, `squares:${at}`);
+        observed.push({ columns, weights, sums, squares, panels: [] });
+      }
     }
   }
   return {
@@ -61,6 +77,26 @@ export function blockGraph(
     usesPositions: trace.usesPositions(),
     observed,
   };
+}
+
+function gramPanels(
+  graph: GraphBuilder,
+  value: string,
+  columns: number,
+  name: string,
+): GramPanel[] {
+  const count = Math.max(1, Math.round(columns / PANEL_COLUMNS));
+  const cut = (from: number, to: number): string =>
+    from === 0 && to === columns
+      ? value
+      : graph.add("Slice", [value, graph.whole([from]), graph.whole([to]), graph.whole([1])]);
+  return Array.from({ length: count }, (_, panel) => {
+    const [begin, end] = [panel, panel + 1].map((i) => Math.floor((i * columns) / count));
+    const output = `${name}:${panel}`;
+    const product = graph.add("Gemm", [cut(begin!, end!), cut(0, end!)], { transA: 1 });
+    graph.output(product, output, [end! - begin!, end!]);
+    return { output, begin: begin!, end: end! };
+  });
 }
 
 export const LOGITS = "logits";

@@ -1,6 +1,6 @@
 /** The plain engine: nothing but TypeScript, some fifty times slower than the library. */
 import type { Backend, LoadedPart, ReadyBlock, ReadyHead } from "../backend.ts";
-import type { BlockOutput, LayerInputs, Observation } from "../engine.ts";
+import type { LayerInputs, Observation, ObservedInputs } from "../engine.ts";
 import { type Matrix, multiplyTransposed, transposed } from "./matrix.ts";
 import { plainOps } from "./ops.ts";
 
@@ -18,18 +18,20 @@ export function typescriptBackend(): Backend {
 
 function plainBlock(loaded: LoadedPart, columns: number): ReadyBlock {
   return {
-    async run(hidden, length, observe) {
-      const observed = new Map<string, LayerInputs>();
+    async run(hidden, length, observe, sums) {
       const rows = hidden.length / columns;
       const out = new Float32Array(hidden.length);
       // a window at a time: memory does not grow with the batch, and the event loop gets a turn
       for (let row = 0; row < rows; row += length) {
         await new Promise((resolve) => setImmediate(resolve));
         const values = hidden.subarray(row * columns, (row + length) * columns);
-        const made = runPart(loaded, { rows: length, columns, values }, length, observe, observed);
+        const made = runPart(loaded, { rows: length, columns, values }, length, observe, sums);
         out.set(made.values, row * columns);
       }
-      return { hidden: out, observed } satisfies BlockOutput;
+      return { hidden: out, observed: sums };
+    },
+    async observe(hidden, length, observe, sums) {
+      await this.run(hidden, length, observe, sums);
     },
     close: async () => undefined,
   };
@@ -41,9 +43,9 @@ export function runPart(
   input: Matrix,
   length: number,
   observe: Observation = "none",
-  observed: Map<string, LayerInputs> = new Map(),
+  observed: ObservedInputs = new Map(),
 ): Matrix {
-  // layers that read the same input share its sums
+  // layers that read the same input share its sums: those of this run are added to those before
   const seen = new Map<Matrix, LayerInputs>();
   const ops = plainOps({
     tokens: input.rows,
@@ -51,10 +53,10 @@ export function runPart(
     weights,
     onInput(weight, read) {
       if (observe === "none") return;
-      const sums = seen.get(read) ?? sumsOf(read, observe);
+      const name = part.prefix + weight;
+      const sums = seen.get(read) ?? added(observed.get(name), sumsOf(read, observe));
       seen.set(read, sums);
-      const before = observed.get(weight);
-      observed.set(weight, before === undefined ? sums : added(before, sums));
+      observed.set(name, sums);
     },
   });
   return part.body(ops, input);
@@ -66,7 +68,7 @@ function sumsOf(input: Matrix, observe: Observation): LayerInputs {
   for (let i = 0; i < values.length; i++) sums[i % columns]! += values[i]!;
   if (observe === "gram") {
     const gram = gramOf(input);
-    const squares = Float64Array.from({ length: columns }, (_, i) => gram[i * (columns + 1)]!);
+    const squares = Float64Array.from({ length: columns }, (_, i) => gram[(i * (i + 3)) / 2]!);
     return { tokens: rows, squares, sums, gram };
   }
   const squares = new Float64Array(columns);
@@ -85,10 +87,14 @@ function gramOf({ rows, columns, values }: Matrix): Float64Array {
     turned,
     columns,
   );
-  return Float64Array.from(product.values);
+  const triangle = new Float64Array((columns * (columns + 1)) / 2);
+  for (let i = 0; i < columns; i++)
+    triangle.set(product.values.subarray(i * columns, i * columns + i + 1), (i * (i + 1)) / 2);
+  return triangle;
 }
 
-function added(left: LayerInputs, right: LayerInputs): LayerInputs {
+function added(left: LayerInputs | undefined, right: LayerInputs): LayerInputs {
+  if (left === undefined) return right;
   const sum = (a: Float64Array, b: Float64Array) => a.map((value, i) => value + b[i]!);
   return {
     tokens: left.tokens + right.tokens,

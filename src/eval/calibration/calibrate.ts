@@ -12,17 +12,17 @@
 import type { SpInferError } from "../../core/errors.ts";
 import type {
   DenseTensor,
-  LayerInputs,
   Observation,
+  ObservedInputs,
   RunnableBlock,
   RunnableModel,
 } from "../../engine/engine.ts";
 import { type HiddenPlace, HiddenStates } from "./hiddenStates.ts";
 
 /** Tokens that go through a block together. */
-const TOKENS_PER_BATCH = 4096;
-
-export type Observed = ReadonlyMap<string, LayerInputs>;
+const TOKENS_PER_BATCH = 1024;
+/** Batches that the engine is given at once, so that it never waits for the next. */
+const BATCHES_OPEN = 2;
 
 export interface Calibration {
   readonly model: RunnableModel;
@@ -37,7 +37,7 @@ export interface Calibration {
   /** Told before a block is run whether its inputs are known already; then it is not observed. */
   known(block: number): boolean;
   /** Takes what a block's layers saw; called in order. */
-  take(block: number, observed: Observed): Promise<void>;
+  take(block: number, observed: ObservedInputs): Promise<void>;
   /** The weights that the block goes on with; absent: those of the checkpoint. */
   readonly pruned?: (block: number) => Promise<ReadonlyMap<string, DenseTensor>>;
   /** The block is done, and the inputs of the next are on the disk. */
@@ -49,15 +49,21 @@ export interface Calibration {
 export async function calibrate(calibration: Calibration): Promise<void> {
   const { model, from } = calibration;
   let states = statesOf(calibration, from);
-  if (from === 0) await embed(calibration, states);
-  for (let index = from; index < model.facts.blocks; index++) {
-    const next = statesOf(calibration, index + 1);
-    await throughBlock(calibration, index, states, next);
-    await calibration.done(index);
+  let next: HiddenStates | undefined;
+  try {
+    if (from === 0) await embed(calibration, states);
+    for (let index = from; index < model.facts.blocks; index++) {
+      next = statesOf(calibration, index + 1);
+      await throughBlock(calibration, index, states, next);
+      await calibration.done(index);
+      await states.delete();
+      states = next;
+    }
     await states.delete();
-    states = next;
+  } finally {
+    await states.close();
+    await next?.close();
   }
-  await states.delete();
 }
 
 function statesOf({ hidden, ids, model }: Calibration, index: number): HiddenStates {
@@ -81,19 +87,24 @@ async function throughBlock(
   const { model, observe, pruned, known } = calibration;
   const last = index === model.facts.blocks - 1;
   if (!known(index)) {
-    const sums = new ObservedSums();
-    // with pruning on the way, what comes out of the block as it was is not what goes on
-    const out = pruned === undefined ? next : undefined;
+    const sums: ObservedInputs = new Map();
     await withBlock(await model.openBlock(index), async (block) => {
-      await runAll(calibration, block, states, out, observe, (observed) => sums.add(observed));
+      await runAll(calibration, states, async (input, at) => {
+        // with pruning on the way, what comes out of the block as it was is not what goes on
+        if (pruned !== undefined) await block.observe(input, calibration.length, observe, sums);
+        else
+          await next.write((await block.run(input, calibration.length, observe, sums)).hidden, at);
+      });
     });
-    await calibration.take(index, sums.all);
+    await calibration.take(index, sums);
     if (pruned === undefined) return;
   }
   if (last && pruned !== undefined) return;
   const block = await model.openBlock(index, await pruned?.(index));
   await withBlock(block, async (open) => {
-    await runAll(calibration, open, states, next, "none", () => undefined);
+    await runAll(calibration, states, async (input, at) => {
+      await next.write((await open.run(input, calibration.length)).hidden, at);
+    });
   });
 }
 
@@ -108,54 +119,35 @@ async function withBlock(
   }
 }
 
+/** Hands over the states batch by batch, the next before the engine is done with the last. */
 async function runAll(
-  calibration: Calibration,
-  block: RunnableBlock,
+  { model, ids, length, signal, cancelled }: Calibration,
   states: HiddenStates,
-  next: HiddenStates | undefined,
-  observe: Observation,
-  seen: (observed: Observed) => void,
+  work: (input: Float32Array, at: number) => Promise<void>,
 ): Promise<void> {
-  const { model, length, signal, cancelled } = calibration;
-  const { hidden: width } = model.facts;
-  for (const { begin, end } of batches(calibration)) {
-    if (signal?.aborted) throw cancelled(signal);
-    const input = await states.read(begin * width, (end - begin) * width);
-    const { hidden, observed } = await block.run(input, length, observe);
-    seen(observed);
-    await next?.write(hidden, begin * width);
+  const width = model.facts.hidden;
+  const open: Promise<void>[] = [];
+  try {
+    for (const { begin, end } of batches({ ids, length })) {
+      if (signal?.aborted) throw cancelled(signal);
+      const input = await states.read(begin * width, (end - begin) * width);
+      if (open.length === BATCHES_OPEN) await open.shift();
+      const made = work(input, begin * width);
+      made.catch(() => undefined); // awaited in its turn
+      open.push(made);
+    }
+    while (open.length > 0) await open.shift();
+  } finally {
+    await Promise.allSettled(open);
   }
 }
 
 /** Whole windows; tokens begin..end. */
-function* batches({ ids, length }: Calibration): Generator<{ begin: number; end: number }> {
+function* batches({
+  ids,
+  length,
+}: Pick<Calibration, "ids" | "length">): Generator<{ begin: number; end: number }> {
   const size = length * Math.max(1, Math.floor(TOKENS_PER_BATCH / length));
   for (let begin = 0; begin < ids.length; begin += size)
     yield { begin, end: Math.min(begin + size, ids.length) };
-}
-
-/** Sums of batches; layers that see the same input share theirs. */
-class ObservedSums {
-  readonly all = new Map<string, LayerInputs>();
-
-  add(observed: Observed): void {
-    const added = new Map<LayerInputs, LayerInputs>();
-    for (const [name, inputs] of observed) {
-      const sums = added.get(inputs) ?? addInputs(this.all.get(name), inputs);
-      added.set(inputs, sums);
-      this.all.set(name, sums);
-    }
-  }
-}
-
-function addInputs(sums: LayerInputs | undefined, more: LayerInputs): LayerInputs {
-  if (sums === undefined) return more;
-  addInto(sums.squares, more.squares);
-  addInto(sums.sums, more.sums);
-  if (sums.gram !== undefined && more.gram !== undefined) addInto(sums.gram, more.gram);
-  return { ...sums, tokens: sums.tokens + more.tokens };
-}
-
-function addInto(sums: Float64Array, more: Float64Array): void {
-  for (let i = 0; i < sums.length; i++) sums[i]! += more[i]!;
 }

@@ -9,8 +9,13 @@ import { encodeHeader, type PlacedTensor, planHeader } from "../../../formats/in
 import { SpInferError } from "../../core/errors.ts";
 import { isRecord } from "../../core/guards.ts";
 import { VERSION } from "../../core/version.ts";
-import type { DenseTensor, LayerInputs, RunnableModel } from "../../engine/engine.ts";
-import { calibrate, type Observed } from "../../eval/calibration/calibrate.ts";
+import type {
+  DenseTensor,
+  LayerInputs,
+  ObservedInputs,
+  RunnableModel,
+} from "../../engine/engine.ts";
+import { calibrate } from "../../eval/calibration/calibrate.ts";
 import { type HiddenPlace, hiddenPath } from "../../eval/calibration/hiddenStates.ts";
 import { writeFully } from "../../io/atomicFile.ts";
 import { closeFile } from "../../io/openFile.ts";
@@ -21,7 +26,7 @@ import { configurePruner } from "../plan/selection.ts";
 import type { Plan } from "../plan/steps.ts";
 import { type Recipe, recipeToYaml } from "../recipe/index.ts";
 import { runSurveys, type StatsPlaces } from "../survey.ts";
-import { type StatsPlace, triangleOf } from "../work/activationStats.ts";
+import { type StatsPlace, storedTriangle } from "../work/activationStats.ts";
 import { cancelled, type Pool } from "../work/pool.ts";
 import type { Paths, PrunedPlace } from "../work/tasks.ts";
 import { PrunedWeights } from "./prunedWeights.ts";
@@ -248,7 +253,7 @@ class Gathering {
   }
 
   /** Writes down what a block saw. */
-  private async take(pass: Pass, block: number, observed: Observed): Promise<void> {
+  private async take(pass: Pass, block: number, observed: ObservedInputs): Promise<void> {
     const begin = this.end();
     const handle = await this.request.output.openFile(DATA_FILE);
     let end = begin;
@@ -378,7 +383,7 @@ class Gathering {
 }
 
 /** Layers that read the same input, together. */
-function byInput(observed: Observed): { names: string[]; sums: LayerInputs }[] {
+function byInput(observed: ObservedInputs): { names: string[]; sums: LayerInputs }[] {
   const groups = new Map<LayerInputs, string[]>();
   for (const [name, sums] of observed) {
     const names = groups.get(sums);
@@ -406,6 +411,6 @@ function valuesOf(
     ["sums", sums],
     ...(gram === undefined
       ? []
-      : [["gram", triangleOf(gram, squares.length)] as [StatisticsKind, Float32Array]]),
+      : [["gram", storedTriangle(gram, squares.length)] as [StatisticsKind, Float32Array]]),
   ];
 }

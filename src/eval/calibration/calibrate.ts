@@ -19,8 +19,9 @@ import type {
 } from "../../engine/engine.ts";
 import { type HiddenPlace, HiddenStates } from "./hiddenStates.ts";
 
-/** Tokens that go through a block together. */
+/** Tokens that go through a block together; of what is only observed more, as nothing is kept of it. */
 const TOKENS_PER_BATCH = 1024;
+const TOKENS_OBSERVED = 8192;
 /** Batches that the engine is given at once, so that it never waits for the next. */
 const BATCHES_OPEN = 2;
 
@@ -72,7 +73,7 @@ function statesOf({ hidden, ids, model }: Calibration, index: number): HiddenSta
 
 async function embed(calibration: Calibration, states: HiddenStates): Promise<void> {
   const { model, ids, length } = calibration;
-  for (const { begin, end } of batches(calibration)) {
+  for (const { begin, end } of batches(ids.length, length, TOKENS_PER_BATCH)) {
     const hidden = await model.embed(ids.subarray(begin, end), length);
     await states.write(hidden, begin * model.facts.hidden);
   }
@@ -89,7 +90,8 @@ async function throughBlock(
   if (!known(index)) {
     const sums: ObservedInputs = new Map();
     await withBlock(await model.openBlock(index), async (block) => {
-      await runAll(calibration, states, async (input, at) => {
+      const tokens = pruned === undefined ? TOKENS_PER_BATCH : TOKENS_OBSERVED;
+      await runAll(calibration, states, tokens, async (input, at) => {
         // with pruning on the way, what comes out of the block as it was is not what goes on
         if (pruned !== undefined) await block.observe(input, calibration.length, observe, sums);
         else
@@ -102,7 +104,7 @@ async function throughBlock(
   if (last && pruned !== undefined) return;
   const block = await model.openBlock(index, await pruned?.(index));
   await withBlock(block, async (open) => {
-    await runAll(calibration, states, async (input, at) => {
+    await runAll(calibration, states, TOKENS_PER_BATCH, async (input, at) => {
       await next.write((await open.run(input, calibration.length)).hidden, at);
     });
   });
@@ -123,12 +125,13 @@ async function withBlock(
 async function runAll(
   { model, ids, length, signal, cancelled }: Calibration,
   states: HiddenStates,
+  tokens: number,
   work: (input: Float32Array, at: number) => Promise<void>,
 ): Promise<void> {
   const width = model.facts.hidden;
   const open: Promise<void>[] = [];
   try {
-    for (const { begin, end } of batches({ ids, length })) {
+    for (const { begin, end } of batches(ids.length, length, tokens)) {
       if (signal?.aborted) throw cancelled(signal);
       const input = await states.read(begin * width, (end - begin) * width);
       if (open.length === BATCHES_OPEN) await open.shift();
@@ -142,12 +145,13 @@ async function runAll(
   }
 }
 
-/** Whole windows; tokens begin..end. */
-function* batches({
-  ids,
-  length,
-}: Pick<Calibration, "ids" | "length">): Generator<{ begin: number; end: number }> {
-  const size = length * Math.max(1, Math.floor(TOKENS_PER_BATCH / length));
-  for (let begin = 0; begin < ids.length; begin += size)
-    yield { begin, end: Math.min(begin + size, ids.length) };
+/** Whole windows of about `size` tokens together; tokens begin..end of `count`. */
+function* batches(
+  count: number,
+  length: number,
+  size: number,
+): Generator<{ begin: number; end: number }> {
+  const step = length * Math.max(1, Math.floor(size / length));
+  for (let begin = 0; begin < count; begin += step)
+    yield { begin, end: Math.min(begin + step, count) };
 }

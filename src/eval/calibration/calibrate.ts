@@ -51,24 +51,49 @@ export async function calibrate(calibration: Calibration): Promise<void> {
   const { model, from } = calibration;
   let states = statesOf(calibration, from);
   let next: HiddenStates | undefined;
+  let memory: Float32Array | undefined;
+  let settled: Promise<void> = Promise.resolve();
   try {
     if (from === 0) await embed(calibration, states);
     for (let index = from; index < model.facts.blocks; index++) {
-      next = statesOf(calibration, index + 1);
+      next = statesOf(calibration, index + 1, memory);
       await throughBlock(calibration, index, states, next);
-      await calibration.done(index);
-      await states.delete();
+      memory = states.release();
+      await settled;
+      // goes on beside the next block
+      settled = settle(calibration, index, states);
+      settled.catch(() => undefined); // awaited in its turn
       states = next;
     }
+    await settled;
     await states.delete();
   } finally {
+    await Promise.allSettled([settled]);
     await states.close();
     await next?.close();
   }
 }
 
-function statesOf({ hidden, ids, model }: Calibration, index: number): HiddenStates {
-  return new HiddenStates(hidden, index, ids.length * model.facts.hidden);
+/** A block is done with: the states that went into it are not needed once that is written down. */
+async function settle(
+  calibration: Calibration,
+  index: number,
+  states: HiddenStates,
+): Promise<void> {
+  try {
+    await calibration.done(index);
+    await states.delete();
+  } finally {
+    await states.close();
+  }
+}
+
+function statesOf(
+  { hidden, ids, model }: Calibration,
+  index: number,
+  memory?: Float32Array,
+): HiddenStates {
+  return new HiddenStates(hidden, index, ids.length * model.facts.hidden, memory);
 }
 
 async function embed(calibration: Calibration, states: HiddenStates): Promise<void> {

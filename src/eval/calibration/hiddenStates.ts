@@ -27,11 +27,15 @@ export class HiddenStates {
   /** What was written from the beginning on, and can be read from memory. */
   private written = 0;
 
-  /** `block`: whose input they are; `values`: how many there are in all. */
-  constructor(place: HiddenPlace, block: number, values: number) {
+  /**
+   * `block`: whose input they are; `values`: how many there are in all. `memory`: what others have
+   * released, to be used again.
+   */
+  constructor(place: HiddenPlace, block: number, values: number, memory?: Float32Array) {
     this.path = hiddenPath(place, block);
     this.file = new FloatFile(this.path);
     this.size = 4 * values <= place.memoryBytes ? values : 0;
+    this.kept = memory;
   }
 
   async write(values: Float32Array, at: number): Promise<void> {
@@ -54,9 +58,16 @@ export class HiddenStates {
     await this.file.close();
   }
 
-  async delete(): Promise<void> {
+  /** Gives up the memory that they are kept in. */
+  release(): Float32Array | undefined {
+    const { kept } = this;
     this.kept = undefined;
     this.written = 0;
+    return kept;
+  }
+
+  async delete(): Promise<void> {
+    this.release();
     await this.file.delete();
   }
 }

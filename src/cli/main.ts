@@ -18,8 +18,8 @@ if (words.length === 1 && ["version", "--version", "-V"].includes(words[0]!)) {
   const { signal, state } = listen();
   process.exitCode = await runProgram(words, host, {
     signal,
-    resumable: (can) => {
-      state.resumable = can;
+    goesOn: (how) => {
+      state.goesOn = how;
     },
   });
   // what does not listen to the signal may still be at work
@@ -27,16 +27,16 @@ if (words.length === 1 && ["version", "--version", "-V"].includes(words[0]!)) {
 }
 
 /** The first signal cancels, the second ends at once. */
-function listen(): { signal: AbortSignal; state: { resumable: boolean } } {
+function listen(): { signal: AbortSignal; state: { goesOn: string | undefined } } {
   const controller = new AbortController();
-  const state = { resumable: false };
+  const state: { goesOn: string | undefined } = { goesOn: undefined };
   for (const [name, exit] of Object.entries(SIGNALS)) {
     process.on(name, () => {
       if (controller.signal.aborted) process.exit(exit);
       controller.abort(
         new SpInferError("E_CANCELLED", `stopped by ${name}`, {
           exit,
-          hint: state.resumable ? "go on with the same command and --resume" : undefined,
+          hint: state.goesOn,
         }),
       );
     });

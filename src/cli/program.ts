@@ -28,8 +28,8 @@ const CANCEL_MS = 1200;
 
 export interface Cancellation {
   readonly signal: AbortSignal;
-  /** Called with what the command can do after it was cancelled. */
-  resumable?(can: boolean): void;
+  /** Called with how to go on after the command was cancelled, where it can. */
+  goesOn?(how: string | undefined): void;
 }
 
 export async function runProgram(
@@ -47,7 +47,7 @@ export async function runProgram(
     }
     const command = line.command!;
     const format = outputFormat(line.arguments, command);
-    cancellation.resumable?.(command.options.some(({ name }) => name === "resume"));
+    cancellation.goesOn?.(goingOn(command));
     const warnings: Warning[] = [];
     const outcome = await perform(command, line.arguments, {
       host,
@@ -65,6 +65,14 @@ export async function runProgram(
   } catch (thrown) {
     return reportError(thrown, words, host);
   }
+}
+
+/** What to do after a command was stopped. A sweep looks at its own record and needs no flag. */
+function goingOn({ name, options }: CommandSpec): string | undefined {
+  if (options.some((option) => option.name === "resume")) {
+    return "go on with the same command and --resume";
+  }
+  return name === "sweep" ? "go on with the same command" : undefined;
 }
 
 /** Shows what was thrown as the command line asks for, and returns the exit code. */

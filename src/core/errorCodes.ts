@@ -129,7 +129,7 @@ export const ERROR_CODES = {
   // calibration
   E_STATS_MISSING: code(EXIT.usage, "the pruning method needs activation statistics"),
   E_STATS_FILE: code(EXIT.input, "the statistics file is damaged or of another version"),
-  E_STATS_MISMATCH: code(EXIT.input, "the statistics belong to another model"),
+  E_STATS_MISMATCH: code(EXIT.input, "the statistics are of another model or text"),
   E_STATS_VALUE: code(EXIT.input, "the statistics hold NaN or infinity"),
   E_STATS_SINGULAR: code(EXIT.input, "a Gram matrix cannot be inverted"),
 

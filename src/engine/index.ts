@@ -22,7 +22,7 @@ export interface EngineOptions {
   readonly prefer?: EngineChoice | undefined;
   /** Threads of onnxruntime; all cores when absent. The plain engine has one. */
   readonly threads?: number | undefined;
-  /** A sentence for people. Called when the fast engine was wanted and is not there. */
+  /** A sentence for people: the fast engine was wanted and is not there, or blocks are left out. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -56,10 +56,22 @@ export async function openRunnable(
   options: EngineOptions = {},
 ): Promise<RunnableModel> {
   const decoder = readDecoder(config, weights);
+  if (hasMoreBlocks(decoder, weights)) {
+    options.onWarning?.(
+      `config.json says ${decoder.blocks} blocks and the checkpoint has more: those are not run`,
+    );
+  }
   const { backend, fallback } = await loadEngine(options);
   if (fallback !== undefined) options.onWarning?.(estimate(decoder));
   const family = String(textConfig(config)["model_type"]);
   return runnableModel(family, decoder, weights, backend);
+}
+
+/** Whether there are weights of the block after the last. transformers leaves them out too. */
+function hasMoreBlocks(decoder: Decoder, weights: WeightSource): boolean {
+  const first = decoder.block(0);
+  const prefix = first.prefix.replace(/0\.$/, `${decoder.blocks}.`);
+  return weightsOf(first).some(({ name }) => weights.has(prefix + name));
 }
 
 /** About how long the plain engine takes, from the products of one block and a measured one. */

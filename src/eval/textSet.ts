@@ -81,6 +81,7 @@ function decode({ path, bytes }: TextFile): string {
       path,
       offset,
       expected: "text in UTF-8",
+      hint: "name a text file, or convert this one (iconv -t UTF-8)",
     });
   }
   return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
@@ -109,7 +110,12 @@ function parseLine(line: string, path: string, where: string): Record<string, un
   try {
     row = JSON.parse(line);
   } catch (cause) {
-    throw new SpInferError("E_TEXT", `${path}: ${where} is not JSON`, { path, cause });
+    throw new SpInferError("E_TEXT", `${path}: ${where} is not JSON`, {
+      path,
+      expected: "a JSON object on each line",
+      hint: "plain text is named without --field, and not .jsonl",
+      cause,
+    });
   }
   if (isRecord(row)) return row;
   throw unusable(path, `${where} is not a JSON object`);

@@ -6,6 +6,8 @@ export type {
   KernelData,
   LayerCell,
   LayerMap,
+  ModelSpeed,
+  ModelSpeedData,
   PointData,
   ReportData,
   SweepData,

@@ -76,6 +76,13 @@ describe("what a run says at its end", () => {
     expect(shown({ resumedTensors: 5 })).toContain("are zero · 5 found done\n");
   });
 
+  it("names the statistics that a full verification needs", () => {
+    const facts = { report, verified, shownOutput: "out", pruned: true, statistics: "my stats" };
+    const text = humanText(runDocument(facts), false);
+    expect(text).toContain("spinfer verify out --level full --stats 'my stats'\n");
+    expect(shown({})).toContain("spinfer verify out --level full\n");
+  });
+
   it("shows findings, and no next steps, when its output is not what it should be", () => {
     const check: VerifyReport = {
       ...verified,

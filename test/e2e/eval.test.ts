@@ -24,7 +24,7 @@ function shown(...words: string[]): { status: number | null; text: string; stder
 }
 
 describe("what people see", () => {
-  it("of one model", () => {
+  it("NU-06 of one model, with protocol, window, tokens and hashes", () => {
     const { status, text, stderr } = shown("demo");
     expect([status, stderr]).toEqual([0, ""]);
     expect(text).toMatchInlineSnapshot(`
@@ -78,7 +78,7 @@ describe("what people see", () => {
 });
 
 describe("a gate that is missed", () => {
-  it("is told on stderr, exits with 4, and leaves the report", () => {
+  it("NU-05 is told on stderr, exits with 4, and leaves the report", () => {
     const words = ["eval", "demo", ...FEW, "--gate", "ppl<=1.01", "--report", "missed.json"];
     const { status, code, message, hint } = cliError(words, options);
     expect({ status, code, message, hint }).toEqual({
@@ -100,6 +100,14 @@ describe("a gate that is missed", () => {
 });
 
 describe("a report", () => {
+  it.each([
+    ["no/such/folder.json", "E_PATH", "no such folder"],
+    ["demo", "E_OUTPUT_EXISTS", "a folder of that name"],
+  ])("that cannot be written, %s, is refused before the model is opened", (path, code, text) => {
+    const error = cliError(["eval", "nowhere", "--report", path, "--force"], options);
+    expect(error).toMatchObject({ code, message: expect.stringContaining(text) });
+  });
+
   it("is kept unless --force is given, and compared with", () => {
     expect(cli(["eval", "demo", ...FEW, "--report", "dense.json"], options).status).toBe(0);
     const again = ["eval", "pruned", ...FEW, "--report", "dense.json"];
@@ -151,7 +159,7 @@ describe("a model with NaN among its weights", () => {
   it.each([
     [2, "model.layers.2.mlp.up_proj.weight", "after block 2"],
     [3, "model.norm.weight", "after the logits"],
-  ])("is no model to evaluate: the message names the place (%i)", (i, tensor, where) => {
+  ])("NU-04 is no model to evaluate: the message names the place (%i)", (i, tensor, where) => {
     const broken = join(folder, `broken${i}`);
     cpSync(DEMO, broken, { recursive: true });
     const path = join(broken, "model.safetensors");

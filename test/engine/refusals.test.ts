@@ -28,6 +28,16 @@ describe("a config that cannot be run", () => {
       'rope_scaling.rope_type "spiral"',
     ],
     [
+      "an unknown stretching beside the new way to write that there is none",
+      {
+        ...CONFIG,
+        rope_parameters: { rope_type: "default", rope_theta: 1e4 },
+        rope_scaling: { type: "spiral" },
+      },
+      "E_ARCH_OPTION",
+      'rope_scaling.rope_type "spiral"',
+    ],
+    [
       "a stretching without its factor",
       { ...CONFIG, rope_scaling: { rope_type: "linear" } },
       "E_CONFIG",
@@ -94,6 +104,29 @@ function longrope(short: readonly number[]): Record<string, unknown> {
 
 const WEIGHT = "model.layers.1.mlp.up_proj.weight";
 const ids = Int32Array.from({ length: 8 }, (_, i) => i);
+
+it("an architecture that is not known is not taken for one of a like name", async () => {
+  const error = await refusal(() => open({ ...CONFIG, model_type: "mixtral" }));
+  expect(error.detail.hint).toContain("can be pruned without calibration");
+});
+
+describe("blocks beyond those of config.json", () => {
+  const warningsOf = async (blocks: number): Promise<string[]> => {
+    const warnings: string[] = [];
+    const onWarning = (message: string) => warnings.push(message);
+    const source = sourceOf(randomModel(CONFIG).tensors);
+    const config = { ...CONFIG, num_hidden_layers: blocks };
+    await (await openRunnable(config, source, { ...plain, onWarning })).close();
+    return warnings;
+  };
+
+  it("are left out with a warning", async () => {
+    const [warning, ...more] = await warningsOf(CONFIG.num_hidden_layers - 1);
+    expect(warning).toContain(`says ${CONFIG.num_hidden_layers - 1} blocks`);
+    expect(more).toEqual([]);
+    expect(await warningsOf(CONFIG.num_hidden_layers)).toEqual([]);
+  });
+});
 
 describe("weights that cannot be run", () => {
   it("are missing", async () => {

@@ -93,6 +93,17 @@ describe("a text set that cannot be used", () => {
     });
   });
 
+  it("says what to do about bytes and lines of another kind", async () => {
+    const other: [string, string | Uint8Array, string | undefined, string][] = [
+      ["a.txt", Uint8Array.of(0xff), undefined, "iconv"],
+      ["a.txt", "plain", "text", "without --field"],
+    ];
+    for (const [name, content, field, hint] of other)
+      await expect(open(file(name, content), field)).rejects.toMatchObject({
+        detail: { hint: expect.stringContaining(hint) },
+      });
+  });
+
   it("says which field there is", async () => {
     await expect(open(file("a.jsonl", '{"txet":"a"}'))).rejects.toMatchObject({
       detail: { hint: "write --field txet" },

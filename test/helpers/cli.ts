@@ -69,10 +69,16 @@ export function cliError(
   return { status, ...JSON.parse(line) };
 }
 
-/** Starts a command without waiting for it. */
+/** Starts a command without waiting for it; what it says on stderr is for who listens. */
 export function startCli(args: readonly string[], options: CliOptions = {}): ChildProcess {
   const [program, ...rest] = commandOf(args, options);
-  return spawn(program!, rest, { cwd: options.cwd, env: environmentOf(options), stdio: "ignore" });
+  const child = spawn(program!, rest, {
+    cwd: options.cwd,
+    env: environmentOf(options),
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  child.stderr.resume(); // a full pipe would stop it
+  return child;
 }
 
 export function exitOf(

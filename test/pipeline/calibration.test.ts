@@ -84,7 +84,9 @@ describe("statistics of the embedded model", () => {
       return warnings;
     };
     expect(await warningsOf(asked)).toEqual([]);
-    const [warning, ...more] = await warningsOf(recipe("method: wanda, sparsity: 0.6"));
+    const [warning, ...more] = await warningsOf(
+      recipe("method: wanda, sparsity: 0.6", "sequential"),
+    );
     expect(warning).toContain("pruned otherwise (wanda, 50 %)");
     expect(more).toEqual([]);
   });
@@ -269,6 +271,33 @@ describe("what is refused", () => {
   });
 
   it.each([
+    ["text", { data: "text" }],
+    ["--nsamples 6", { nsamples: 7 }],
+    ["--seqlen 64", { seqlen: 32 }],
+    ["--windows first", { windows: "random" }],
+    ["--mode one-pass", { mode: "sequential" }],
+  ] as const)("statistics of another %s than is asked for beside them", async (found, changes) => {
+    const asked = recipe(WANDA);
+    const calibration = { ...asked.calibration!, ...changes };
+    if ("data" in changes) {
+      calibration.data = join(temporaryFolder(), "text.txt");
+      writeFileSync(calibration.data, readFileSync(TEXT).subarray(0, 9000));
+    }
+    await expect(run({ statistics: gram }, { ...asked, calibration })).rejects.toMatchObject({
+      code: "E_STATS_MISMATCH",
+      detail: { found: expect.stringContaining(found), hint: expect.stringContaining("--calib") },
+    });
+  });
+
+  it("a place for statistics that does not exist, before any work", async () => {
+    const statistics = join(temporaryFolder(), "no", "stats");
+    const events: string[] = [];
+    const onEvent: RunOptions["onEvent"] = (event) => events.push(event.type);
+    await expect(run({ statistics, onEvent })).rejects.toMatchObject({ code: "E_PATH" });
+    expect(events).not.toContain("item");
+  });
+
+  it.each([
     ["cut short", (bytes: Buffer) => bytes.subarray(0, bytes.length - 8)],
     ["changed", (bytes: Buffer) => Buffer.concat([bytes.subarray(0, -1), Buffer.of(0x55)])],
     ["something else", () => Buffer.from("not a statistics file at all")],
@@ -280,7 +309,7 @@ describe("what is refused", () => {
     await expect(run({ statistics })).rejects.toMatchObject({ code: "E_STATS_FILE" });
   });
 
-  it("a text that is shorter than the windows, with how many would fit", async () => {
+  it("NU-03 a text that is shorter than the windows, with how many would fit", async () => {
     const text = join(temporaryFolder(), "short.txt");
     writeFileSync(text, readFileSync(TEXT, "utf8").slice(0, 600));
     const asked = recipe(WANDA);

@@ -253,7 +253,7 @@ describe("an evaluation that cannot be", () => {
     });
   });
 
-  it("for want of a tokenizer is refused, unless one is named", async () => {
+  it("NU-07 for want of a tokenizer is refused, unless one is named", async () => {
     const model = changed({ "tokenizer.json": undefined });
     await expect(evaluateModel(model, withModels())).rejects.toMatchObject({
       code: "E_TOKENIZER",
@@ -263,7 +263,7 @@ describe("an evaluation that cannot be", () => {
     expect(report.tokenizer.sha256).toBe(sha256(join(DEMO, "tokenizer.json")));
   });
 
-  it("with a tokenizer of another model is refused", async () => {
+  it("NU-07 with a tokenizer of another model is refused", async () => {
     const models = { [DEMO]: { vocabulary: 1000, table: new Float32Array(1000 ** 2) } };
     await expect(evaluateModel(DEMO, withModels({}, models))).rejects.toMatchObject({
       code: "E_VOCABULARY",

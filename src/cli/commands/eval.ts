@@ -1,10 +1,8 @@
 /** eval: how well does a model predict a text, and what did pruning cost? */
-import { existsSync } from "node:fs";
-import { SpInferError } from "../../core/errors.ts";
 import type { EngineChoice } from "../../engine/index.ts";
 import { parseGate } from "../../eval/gates.ts";
 import type { BosMode, Protocol } from "../../eval/windows.ts";
-import { writeSmallFile } from "../../io/smallFile.ts";
+import { checkSmallFile, writeSmallFile } from "../../io/smallFile.ts";
 import { evaluateModel } from "../../pipeline/evaluate.ts";
 import type { Invocation } from "../invocation.ts";
 import type { Outcome } from "../outcome.ts";
@@ -17,12 +15,7 @@ export async function evaluate(invocation: Invocation): Promise<Outcome> {
   const gates = (given.list("gate") ?? []).map(parseGate);
   const path = given.text("report");
   const force = given.flag("force");
-  if (path !== undefined && !force && existsSync(path)) {
-    throw new SpInferError("E_OUTPUT_EXISTS", `${path}: the file exists`, {
-      path,
-      hint: "choose another name, or replace it with --force",
-    });
-  }
+  if (path !== undefined) checkSmallFile(path, force);
   const report = await evaluateModel(given.required("model"), {
     ...work,
     dataset: given.text("dataset"),

@@ -44,7 +44,10 @@ export async function execute(
       signal,
     });
   }
-  const facts = { report, verified, shownOutput: output, pruned: recipe.prune !== undefined };
+  const facts = {
+    ...{ report, verified, shownOutput: output, pruned: recipe.prune !== undefined },
+    statistics: given.text("stats"),
+  };
   const result = runResult(facts);
   const failure = verified === undefined ? undefined : failureOf(verified);
   return {

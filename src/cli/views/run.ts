@@ -24,6 +24,8 @@ export interface RunFacts {
   /** The output as the user named it. */
   readonly shownOutput: string;
   readonly pruned: boolean;
+  /** The statistics file that the user named. */
+  readonly statistics?: string | undefined;
 }
 
 export function runResult({ report, verified }: RunFacts): RunResult {
@@ -157,10 +159,11 @@ function verifiedLine(verified: VerifyReport | undefined): Line {
   return ["  verify ", mark, ` level ${verified.level} in ${ms}`];
 }
 
-function nextSteps({ shownOutput, report, pruned, verified }: RunFacts): Line[] {
+function nextSteps({ shownOutput, report, pruned, verified, statistics }: RunFacts): Line[] {
   const path = quoted(shownOutput);
+  const by = statistics === undefined ? "" : ` --stats ${quoted(statistics)}`;
   const steps = [
-    ...(pruned && verified?.level !== "full" ? [`spinfer verify ${path} --level full`] : []),
+    ...(pruned && verified?.level !== "full" ? [`spinfer verify ${path} --level full${by}`] : []),
     `spinfer inspect ${path}${report.packed > 0 ? " --layers" : ""}`,
   ];
   return steps.map((step, i) => [faint(i === 0 ? "  next: " : "        "), step]);

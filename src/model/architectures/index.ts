@@ -13,19 +13,12 @@ import { opt } from "./opt.ts";
 import { phi3 } from "./phi3.ts";
 import { Settings } from "./settings.ts";
 
-export const architectures = createRegistry("architecture that can be run", "E_ARCH_UNKNOWN", [
-  llama,
-  mistral,
-  qwen2,
-  qwen3,
-  gpt2,
-  opt,
-  gptNeox,
-  phi3,
-  gemma,
-  gemma2,
-  gemma3,
-]);
+export const architectures = createRegistry(
+  "architecture that can be run",
+  "E_ARCH_UNKNOWN",
+  [llama, mistral, qwen2, qwen3, gpt2, opt, gptNeox, phi3, gemma, gemma2, gemma3],
+  "this model can be pruned without calibration (--method magnitude), but not run",
+);
 
 /**
  * The model that config.json describes, as ops. Throws E_CONFIG without a config or model_type,
@@ -34,7 +27,7 @@ export const architectures = createRegistry("architecture that can be run", "E_A
 export function readDecoder(config: ModelConfig | undefined, names: TensorNames): Decoder {
   if (config === undefined) {
     throw new SpInferError("E_CONFIG", "running a model needs its config.json", {
-      hint: "name the model folder, or put config.json beside the weights",
+      hint: "name the folder that has the weights and their config.json",
     });
   }
   const method = isQuantizedConfig(config);

@@ -23,17 +23,17 @@ export interface RotaryOptions {
   readonly types?: readonly RopeType[];
 }
 
-/** The settings of the embedding, at one place whatever the version that wrote them. */
+/**
+ * The settings of the embedding, at one place whatever the version that wrote them. Where both are
+ * there rope_scaling is what counts, as in transformers 5.
+ */
 export function ropeSettings(settings: Settings): Settings {
-  const parameters = settings.record("rope_parameters") ?? {};
   const scaling = settings.record("rope_scaling") ?? {};
   const theta = settings.value("rope_theta");
-  const place =
-    settings.value("rope_parameters") === undefined ? "rope_scaling" : "rope_parameters";
-  return settings.part(place, {
+  const old = Object.keys(scaling).length > 0 || settings.value("rope_parameters") === undefined;
+  return settings.part(old ? "rope_scaling" : "rope_parameters", {
     ...(theta === undefined ? {} : { rope_theta: theta }),
-    ...parameters,
-    ...scaling,
+    ...(old ? scaling : settings.record("rope_parameters")),
   });
 }
 

@@ -402,7 +402,7 @@ function valuesOf(
   if (!squares.every(Number.isFinite) || !sums.every(Number.isFinite)) {
     throw new SpInferError("E_STATS_VALUE", `${name}: its inputs are NaN or infinite`, {
       tensor: name,
-      hint: "look at the weights of the blocks before it",
+      hint: "look for non-finite weights in its block and those before it: spinfer inspect MODEL --layers",
     });
   }
   if (pass === "dense") return [["dense_squares", squares]];

@@ -1,8 +1,11 @@
 /** Where a run gets statistics from, decided and checked before anything is written. */
 import { existsSync } from "node:fs";
 import { SpInferError } from "../../core/errors.ts";
+import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { formatPercent } from "../../core/text.ts";
 import type { RunnableModel } from "../../engine/engine.ts";
+import { openTextSet } from "../../eval/textSet.ts";
+import { checkSmallFile } from "../../io/smallFile.ts";
 import type { OnEvent } from "../events.ts";
 import type { OpenedModel } from "../openModel.ts";
 import type { Plan } from "../plan/steps.ts";
@@ -46,10 +49,12 @@ export async function prepareInputs(
   }
   if (statistics !== undefined && existsSync(statistics)) {
     const file = await openStatistics(statistics);
+    await requireSameText(file, recipe, options);
     const other = prunedOtherwise(file, recipe);
     if (other !== undefined) warn("W_CALIBRATION", other);
     return { kind: "file", file, fingerprint: file.sha256, close: nothingToClose };
   }
+  if (statistics !== undefined) checkSmallFile(statistics, false); // it is written when all is done
   return await prepareText(opened, recipe, options, warn);
 }
 
@@ -86,6 +91,37 @@ export function requireInputs(plan: Plan, recipe: Recipe, statistics: string | u
     found: statistics === undefined ? "neither text nor statistics" : `no file ${statistics}`,
     expected: "--calib TEXT, or --stats FILE with statistics that exist",
     hint: "--method magnitude needs no text",
+  });
+}
+
+/**
+ * A text beside statistics says how they were gathered, if they are there already; a length of windows
+ * that it does not say is theirs. Throws E_STATS_MISMATCH, and what reading the text throws.
+ */
+async function requireSameText(
+  { path, facts }: StatisticsFile,
+  { calibration }: Recipe,
+  { limits = DEFAULT_LIMITS }: InputOptions,
+): Promise<void> {
+  if (calibration?.data === undefined) return;
+  const { data, field, nsamples, seqlen = facts.seqlen, windows, seed, mode } = calibration;
+  const text = await openTextSet(data, { field, limitBytes: limits.textBytes });
+  const settings: readonly (readonly [what: string, found: unknown, asked: unknown])[] = [
+    ["text with SHA-256", facts.text_sha256, text.sha256],
+    ["--nsamples", facts.nsamples, nsamples],
+    ["--seqlen", facts.seqlen, seqlen],
+    ["--windows", facts.windows, windows],
+    ["--seed", facts.seed, windows === "random" ? seed : facts.seed],
+    ["--mode", facts.mode, mode],
+  ];
+  const other = settings.find(([, found, asked]) => found !== asked);
+  if (other === undefined) return;
+  const [what, found, asked] = other;
+  throw new SpInferError("E_STATS_MISMATCH", `${path}: it was gathered otherwise`, {
+    path,
+    found: `${what} ${found}`,
+    expected: `${what} ${asked}`,
+    hint: "to use it as it is leave --calib out; to calibrate anew name a file that is not there yet",
   });
 }
 

@@ -8,7 +8,7 @@ import { printable } from "../../core/text.ts";
 import { parseYaml } from "./document.ts";
 import { checkText, decodeRecipe } from "./prescan.ts";
 import { readRecipe } from "./read.ts";
-import { type CalibrationMode, type Recipe, type RecipeFile, recipeFile } from "./schema.ts";
+import { type CalibrationMode, patternSparsity, type Recipe, type RecipeFile } from "./schema.ts";
 import { recipeToYaml } from "./write.ts";
 
 type PruneFile = NonNullable<RecipeFile["prune"]>;
@@ -58,7 +58,9 @@ export function importRecipe(content: Uint8Array, label: string): ImportedRecipe
         unmapped.push(
           `ignore of the second modifier (${printable(ignore.join(", "))}): no counterpart`,
         );
-      return [{ targets, ...own }];
+      // an override that says no pattern has the recipe's
+      const none = first.pattern !== undefined && own.sparsity !== undefined;
+      return [{ targets, ...(none ? { pattern: "unstructured" } : {}), ...own }];
     }
     unmapped.push(`a second ${settings.method} of all layers: a recipe prunes each layer once`);
     return [];
@@ -68,17 +70,19 @@ export function importRecipe(content: Uint8Array, label: string): ImportedRecipe
   if (modes.some((other) => other !== mode))
     unmapped.push(`sequential_update of later modifiers: a recipe has one, here ${mode}`);
   const calibration = mode === undefined ? {} : { calibration: { mode } };
-  const file = recipeFile.safeParse({ version: 1, prune, ...calibration });
-  if (!file.success) {
-    const { path, message } = file.error.issues[0]!;
-    throw new SpInferError("E_RECIPE_VALUE", `${label}: ${path.join(".")}: ${message}`, {
-      path: label,
-    });
-  }
-  // read again as a file, so that an imported recipe is held to all that a written one is
-  const yaml = JSON.stringify(file.data);
-  const recipe = readRecipe(yaml, label);
+  const recipe = readImported({ version: 1, prune, ...calibration }, label, unmapped);
   return { recipe: readRecipe(recipeToYaml(recipe), label), unmapped };
+}
+
+/** Read as a file, so that an imported recipe is held to all that a written one is. */
+function readImported(file: object, label: string, unmapped: readonly string[]): Recipe {
+  try {
+    return readRecipe(JSON.stringify(file, undefined, 2), `${label}, as imported`);
+  } catch (error) {
+    if (!(error instanceof SpInferError) || unmapped.length === 0) throw error;
+    const hint = error.detail.hint ?? `what was left out: ${unmapped.join("; ")}`;
+    throw new SpInferError(error.code, error.message, { ...error.detail, path: label, hint });
+  }
 }
 
 /** Stages end in _stage and hold groups that end in _modifiers; groups may stand alone. */
@@ -108,7 +112,12 @@ function settingsOf(
       unmapped.push(`${name}.${printable(key)}${shown(value)}: no counterpart`);
     else Object.assign(settings, mapped);
   }
-  if (settings["pattern"] !== undefined) delete settings["sparsity"];
+  const { pattern, sparsity } = settings;
+  if (pattern !== undefined) {
+    if (sparsity !== undefined && sparsity !== patternSparsity(String(pattern)))
+      unmapped.push(`${name} sparsity ${sparsity}: its mask_structure says another, and counts`);
+    delete settings["sparsity"];
+  }
   return settings as Settings;
 }
 
@@ -157,6 +166,7 @@ function mapOption(key: string, value: unknown, method: string): object | undefi
 
 /** There N of M are dropped, here N are kept; 0:0 is no pattern. */
 function patternOf(value: unknown): object | undefined {
+  if (value === "unstructured") return {};
   const match = /^(\d+):(\d+)$/.exec(String(value));
   if (match === null) return undefined;
   const [dropped, of] = [Number(match[1]), Number(match[2])];

@@ -34,10 +34,10 @@ export function parseSparsities(text: string): readonly number[] {
     if (first === undefined || more.length > 0) throw badSparsity(text);
     if (last === undefined) return [first];
     const count = Math.floor((last - first) / step + 1e-9);
-    if (last < first || step < 0.001) throw badSparsity(text);
+    if (!(last >= first && step >= 0.001)) throw badSparsity(text); // not so for NaN either
     return Array.from({ length: count + 1 }, (_, i) => Number((first + i * step).toFixed(6)));
   });
-  if (values.some((value) => value < 0 || value >= 1)) throw badSparsity(text);
+  if (!values.every((value) => value >= 0 && value < 1)) throw badSparsity(text);
   return [...new Set(values)].sort((a, b) => a - b);
 }
 

@@ -94,6 +94,34 @@ test_stage:
     ]);
   });
 
+  it("lists a sparsity that the mask structure does not have, and no structure at all is none", () => {
+    const { recipe, unmapped } = read(`
+SparseGPTModifier: { sparsity: 0.7, mask_structure: '2:4' }
+MagnitudePruningModifier: { final_sparsity: 0.6, mask_structure: unstructured, targets: [down_proj] }
+`);
+    expect(recipe.prune).toMatchObject({
+      ...{ pattern: "2:4", sparsity: 0.5 },
+      overrides: [{ method: "magnitude", pattern: "unstructured", sparsity: 0.6 }],
+    });
+    expect(unmapped).toEqual([
+      "SparseGPTModifier sparsity 0.7: its mask_structure says another, and counts",
+    ]);
+  });
+
+  it("says what is wrong in the words of recipes, and what was left out", () => {
+    expect(() => read("WandaPruningModifier: { sparsity: 7 }")).toThrow(
+      /recipe\.yaml, as imported:\d+:\d+: sparsity is 7, expected a fraction/,
+    );
+    expect(() => read("WandaPruningModifier: { sparsity: [0.5, 0.6] }")).toThrow(
+      expect.objectContaining({
+        message: expect.stringContaining('key "sparsity" is missing'),
+        detail: expect.objectContaining({
+          hint: "what was left out: WandaPruningModifier.sparsity: no counterpart",
+        }),
+      }),
+    );
+  });
+
   it.each([
     ["a: 1", "E_RECIPE_VALUE"],
     ["q_stage: { q_modifiers: { GPTQModifier: { scheme: W4A16 } } }", "E_RECIPE_VALUE"],

@@ -22,8 +22,8 @@ const ROW_SHIFT = 13;
 const ROW_SPAN = ROW_BINS << ROW_SHIFT;
 /** Sorted by hand up to here. */
 const SMALL = 24;
-/** Splits of an array before it is sorted instead. */
-const MOST_SPLITS = 64;
+/** Splits of an array before what is left of it is sorted: mostly next to nothing. */
+const MOST_SPLITS = 16;
 
 /** Finds thresholds among the first scores of an array; keeps its scratch memory. */
 export class ThresholdFinder {
@@ -73,7 +73,7 @@ function moveLowestFirst(scores: Float64Array, at: number): void {
   let [begin, end] = [0, scores.length];
   for (let splits = 0; end - begin > SMALL; splits++) {
     if (splits === MOST_SPLITS) {
-      scores.subarray(begin, end).sort(); // an order made to have every split go wrong
+      scores.subarray(begin, end).sort(); // much only where an order is made to split badly
       return;
     }
     const pivot = middleOfThree(scores[begin]!, scores[(begin + end) >> 1]!, scores[end - 1]!);

@@ -4,6 +4,7 @@
  *
  * The product is that of the host; built with -DSPINFER_EXAMPLE_CUDA, that of the GPU as well. Each
  * is compared with a product of the weight decoded by spinfer_reader.h, one row after the other.
+ * The CRC-32 that is printed is of the decoded weight, as the dense tensor of a checkpoint has it.
  *
  *   cc -std=c11 -O2 -I kernels/include integrations/c/example.c -L kernels/build -lspinfer -lm */
 #include "spinfer_reader.h"
@@ -11,6 +12,7 @@
 #include "spinfer.h"
 
 #include <math.h>
+#include <time.h>
 
 #ifdef SPINFER_EXAMPLE_CUDA
 #include <cuda_runtime_api.h>
@@ -67,6 +69,19 @@ static double largest_error(const spinfer_reader_weight* weight, const uint16_t*
   }
   free(strip);
   return largest;
+}
+
+/* CRC-32 of the decoded weight, row-major; 0 when there is no memory for it. */
+static uint32_t crc_of_values(const spinfer_reader_weight* weight) {
+  const uint64_t bytes = 2 * (uint64_t)weight->matrix.rows * weight->matrix.cols;
+  uint16_t* values = (uint16_t*)malloc(bytes);
+  uint32_t crc = 0;
+  if (values != NULL) {
+    spinfer_reader_decode(&weight->matrix, weight->offsets, weight->payload, values);
+    crc = spinfer_reader_crc32(0, (const uint8_t*)values, bytes);
+  }
+  free(values);
+  return crc;
 }
 
 /* What spinfer_validate() says of bytes that the reader has accepted: the two must agree. */
@@ -139,10 +154,12 @@ static int check_on_gpu(const spinfer_reader_weight* weight, const spinfer_meta*
 }
 #endif
 
-static int run(const spinfer_reader* model, const spinfer_reader_tensor* tensor) {
+/* *seconds grows by the processor time of the library's product. */
+static int run(const spinfer_reader* model, const spinfer_reader_tensor* tensor, double* seconds) {
   spinfer_reader_error error;
   spinfer_reader_weight weight;
   spinfer_meta meta;
+  clock_t began;
   uint16_t* x;
   double *y, largest;
   uint64_t i;
@@ -156,13 +173,17 @@ static int run(const spinfer_reader* model, const spinfer_reader_tensor* tensor)
   good = x != NULL && y != NULL && describe(&weight, &meta);
   for (i = 0; good && i < (uint64_t)TOKENS * weight.matrix.cols; ++i)
     x[i] = input(i, weight.matrix.value_dtype);
+  began = clock();
   good = good && spinfer_host_spmm(&meta, weight.offsets, weight.payload, x, TOKENS, y, NULL) ==
                      SPINFER_OK;
+  *seconds += (double)(clock() - began) / CLOCKS_PER_SEC;
   if (good) {
     largest = largest_error(&weight, x, y);
-    printf("%s: %" PRIu32 " x %" PRIu32 ", %.1f %% zeros, largest error %.1e\n", tensor->name,
-           meta.rows, meta.cols,
-           100 - 100.0 * (double)meta.nonzeros / ((double)meta.rows * meta.cols), largest);
+    printf("%s: %" PRIu32 " x %" PRIu32 ", %.1f %% zeros, largest error %.1e, CRC-32 %08" PRIx32
+           "\n",
+           tensor->name, meta.rows, meta.cols,
+           100 - 100.0 * (double)meta.nonzeros / ((double)meta.rows * meta.cols), largest,
+           crc_of_values(&weight));
     good = largest <= 1e-12;
 #ifdef SPINFER_EXAMPLE_CUDA
     good = good && check_on_gpu(&weight, &meta, x, y);
@@ -188,6 +209,7 @@ int main(int count, char** arguments) {
   spinfer_reader model;
   spinfer_reader_error error;
   size_t i, products = 0;
+  double seconds = 0;
   int good = 1;
   if (count != 2 && count != 3) {
     fputs("usage: example FOLDER [MODULE]\n", stderr);
@@ -200,10 +222,11 @@ int main(int count, char** arguments) {
   for (i = 0; good && i < model.tensor_count; ++i) {
     const spinfer_reader_tensor* tensor = &model.tensors[i];
     if (!tensor->packed || !is_wanted(tensor->name, module)) continue;
-    good = run(&model, tensor);
+    good = run(&model, tensor, &seconds);
     ++products;
   }
-  printf("%zu products, ABI %d\n", products, (int)spinfer_abi_version());
+  printf("%zu products, ABI %d, %.3f s for %d tokens\n", products, (int)spinfer_abi_version(),
+         seconds, TOKENS);
   spinfer_reader_close(&model);
   return good && products > 0 ? 0 : 1;
 }

@@ -6,7 +6,7 @@ import { writeFully } from "./atomicFile.ts";
 
 export class FloatFile {
   readonly path: string;
-  private handle: FileHandle | undefined;
+  private handle: Promise<FileHandle> | undefined;
 
   constructor(path: string) {
     this.path = path;
@@ -38,8 +38,9 @@ export class FloatFile {
   }
 
   async close(): Promise<void> {
-    await this.handle?.close();
+    const { handle } = this;
     this.handle = undefined;
+    await (await handle?.catch(() => undefined))?.close(); // whoever opened it has been told
   }
 
   async delete(): Promise<void> {
@@ -49,8 +50,8 @@ export class FloatFile {
 
   private async use(work: (handle: FileHandle) => Promise<void>): Promise<void> {
     try {
-      this.handle ??= await open(this.path, existsSync(this.path) ? "r+" : "w+");
-      await work(this.handle);
+      this.handle ??= open(this.path, existsSync(this.path) ? "r+" : "w+");
+      await work(await this.handle);
     } catch (error) {
       throw toSpInferError(error, { path: this.path });
     }

@@ -3,12 +3,14 @@ import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "n
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
+import { readJournal } from "../../src/io/journal.ts";
 import { calibrateModel } from "../../src/pipeline/calibration/calibrateModel.ts";
 import { openStatistics } from "../../src/pipeline/calibration/statisticsFile.ts";
 import { executeRecipe, type RunOptions } from "../../src/pipeline/execute.ts";
 import { modelTokenizer } from "../../src/pipeline/modelTokenizer.ts";
 import type { OpenedModel } from "../../src/pipeline/openModel.ts";
 import { openModel } from "../../src/pipeline/openModel.ts";
+import { readTensor } from "../../src/pipeline/readTensor.ts";
 import { type Recipe, readRecipe } from "../../src/pipeline/recipe/index.ts";
 import { verifyCheckpoint } from "../../src/pipeline/verify.ts";
 import { readStats } from "../../src/pipeline/work/activationStats.ts";
@@ -169,6 +171,37 @@ describe("pruning by activations", () => {
       expect(readFileSync(join(resumed, name)).equals(readFileSync(join(whole, name)))).toBe(true);
   });
 
+  it("stores what was pruned on the way, or prunes again what is damaged of it", async () => {
+    const work = temporaryFolder();
+    const [whole, resumed] = [join(work, "whole"), join(work, "resumed")];
+    const asked = recipe(SPARSEGPT, "sequential");
+    await executeRecipe(DEMO, whole, asked, threads);
+    expect(existsSync(join(whole, "pruned.data"))).toBe(false);
+    const stop = new AbortController();
+    const run = executeRecipe(DEMO, resumed, asked, {
+      ...threads,
+      signal: stop.signal,
+      onEvent(event) {
+        if (event.type === "begin" && event.phase === "prune") stop.abort();
+      },
+    });
+    await expect(run).rejects.toMatchObject({ code: "E_CANCELLED" });
+    const path = join(`${resumed}.spinfer-partial`, "pruned.data");
+    const bytes = readFileSync(path);
+    const places = prunedPlaces(`${resumed}.spinfer-journal`);
+    expect(places.size).toBe(21); // of 4 blocks, but for the last: nothing comes after it
+    const pruned = await openModel(whole);
+    for (const [name, [begin, end]] of places) {
+      const { bytes: expected } = readTensor(pruned, name);
+      expect(bytes.subarray(begin, end).equals(expected), name).toBe(true);
+    }
+    // one weight is damaged, the later ones are cut off
+    bytes[100]! ^= 1;
+    writeFileSync(path, bytes.subarray(0, bytes.length / 2));
+    await executeRecipe(DEMO, resumed, asked, { ...threads, unfinished: "resume" });
+    expect(bytesOf(resumed).equals(bytesOf(whole))).toBe(true);
+  });
+
   it("writes a statistics file that was named and not there, and uses it the next time", async () => {
     const work = temporaryFolder();
     const statistics = join(work, "kept");
@@ -191,6 +224,19 @@ describe("pruning by activations", () => {
     });
   });
 });
+
+/** Where a journal says that pruned weights are. */
+function prunedPlaces(journal: string): Map<string, [number, number]> {
+  const { records } = readJournal(journal);
+  return new Map(
+    (records as Record<string, unknown>[])
+      .filter((record) => "pruned" in record)
+      .map((record) => [
+        String(record["pruned"]),
+        [Number(record["begin"]), Number(record["end"])],
+      ]),
+  );
+}
 
 describe("what is refused", () => {
   const run = (options: RunOptions, asked = recipe(WANDA)) =>

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { lowestScores } from "../../pruners/scores.ts";
 import { lowestThreshold, plainSelect, type Threshold } from "../../pruners/select.ts";
 import { createRandom } from "../helpers/random.ts";
 import { allSelects, wasmSelect } from "./kernels.ts";
@@ -72,6 +73,40 @@ describe.each(allSelects)("the $name kernels", (kernels) => {
         const bits = new Uint16Array(count).fill(0x3c00);
         kernels.dropLowest(bits, drop);
         expect([...bits]).toEqual(Array.from({ length: count }, (_, i) => (i < drop ? 0 : 0x3c00)));
+      }
+    }
+  });
+});
+
+describe("lowestScores", () => {
+  /** An order in which the middle of first, middle and last is mostly next to the least. */
+  function unevenSplits(count: number): Float64Array {
+    const half = count / 2;
+    return Float64Array.from({ length: count }, (_, i) => {
+      if (i >= half) return 2 * (i - half + 1);
+      return i % 2 === 0 ? i + 1 : half + i + (half % 2 === 0 ? 0 : 1);
+    });
+  }
+  const random = createRandom(7);
+  // one bin of the counts holds them all: so close to each other are they
+  const squeezed = (scores: Float64Array): Float64Array =>
+    scores.map((score) => 1 + score * 2 ** -30);
+  it.each([
+    ["ascending", (n: number) => Float64Array.from({ length: n }, (_, i) => i)],
+    ["descending", (n: number) => Float64Array.from({ length: n }, (_, i) => n - i)],
+    ["all equal", (n: number) => new Float64Array(n)],
+    ["two values", (n: number) => Float64Array.from({ length: n }, (_, i) => i % 2)],
+    ["up and down", (n: number) => Float64Array.from({ length: n }, (_, i) => Math.min(i, n - i))],
+    ["an order against splitting", unevenSplits],
+    ["at random", (n: number) => Float64Array.from({ length: n }, () => random.int(2 ** 29))],
+  ])("are those that a stable sort puts first: %s", (_, make) => {
+    for (const count of [1, 24, 25, 400, 20_000]) {
+      const scores = squeezed(make(count));
+      const order = [...scores.keys()].sort((a, b) => scores[a]! - scores[b]! || a - b);
+      for (const drop of [1, count >> 2, count >> 1, count]) {
+        const expected = new Uint8Array(count);
+        for (const at of order.slice(0, drop)) expected[at] = 1;
+        expect(lowestScores(scores, drop)).toEqual(expected);
       }
     }
   });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import spinfer
 from spinfer import SpInferError, native
 from spinfer.benchmark.decoder import Decoder
 from spinfer.benchmark.glue import compiled
+from spinfer.benchmark.loading import save_folders
 from spinfer.benchmark.measure import capture
 from spinfer.benchmark.shapes import Shape
 from spinfer.benchmark.stock import StockDecoder, stock_dense, stock_packed
@@ -146,6 +148,83 @@ def test_whole_steps_are_captured(engine: str) -> None:
             assert decoder.position.item() == 51
             logits[side] = eager
     torch.testing.assert_close(logits["sparse"], logits["dense"], rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "cols"), [(1024, 1024), (70, 130), (1, 1)])
+def test_to_dense_decodes_on_the_gpu(rows: int, cols: int, dtype: torch.dtype) -> None:
+    weight = weight_of(rows, cols, dtype)
+    found = SpinferLinear.from_dense(weight).to_dense()
+    assert found.device == weight.device
+    assert torch.equal(found.view(torch.int16), weight.view(torch.int16))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> dict[str, Path]:
+    """A small model with random weights, packed on the GPU, as a packed and as a dense folder."""
+    shape = Shape("tiny", 256, 384, 2, 4, 2, 64, 500, "bfloat16")
+    weights = random_weights(shape, torch.device("cuda"))
+    prune_random(weights, 0.6)
+    return save_folders(weights, 2, tmp_path)
+
+
+def from_pretrained(path: Path, **options: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(path, torch_dtype="auto", **options)
+
+
+@pytest.mark.parametrize("device_map", ["cuda", "auto", {"": 0}])
+def test_quantizer_loads_onto_the_gpu(saved: dict[str, Path], device_map: Any) -> None:
+    sides = {side: from_pretrained(path, device_map=device_map) for side, path in saved.items()}
+    layers = [module for module in sides["sparse"].modules() if isinstance(module, SpinferLinear)]
+    assert len(layers) == 14
+    ids = torch.arange(40, device="cuda")[None]
+    with torch.no_grad():
+        logits = {side: model(ids).logits.float() for side, model in sides.items()}
+    torch.testing.assert_close(logits["sparse"], logits["dense"], rtol=2e-2, atol=2e-2)
+    on_cpu = [
+        module
+        for module in from_pretrained(saved["sparse"]).modules()
+        if isinstance(module, SpinferLinear)
+    ]
+    for layer, other in zip(layers, on_cpu, strict=True):
+        assert layer.weight.is_cuda
+        assert torch.equal(layer.weight.cpu(), other.weight)
+        assert torch.equal(layer.weight_meta.cpu(), other.weight_meta)
+
+
+def test_quantizer_refuses_damage_before_the_gpu(saved: dict[str, Path]) -> None:
+    path = saved["sparse"]
+    entry = spinfer.open_folder(path).tensors["model.layers.1.mlp.up_proj.weight"].stored.entry
+    data = bytearray((path / "model.safetensors").read_bytes())
+    data[entry.begin + 700] ^= 0x41
+    (path / "model.safetensors").write_bytes(data)
+    with pytest.raises(SpInferError, match=r"E_TB_|E_HASH"):
+        from_pretrained(path, device_map="cuda")
+
+
+def test_quantizer_keeps_dense_what_is_faster_dense(
+    saved: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = native.describe_gpu()
+    entry = {
+        "gpu": gpu.name.decode(),
+        "driver": gpu.driver.decode(),
+        "library": spinfer.__version__,
+        **{"rows": 384, "cols": 256, "dtype": "BF16", "sparsity": 60, "tokens": 1},
+        **{"denseUs": 1.0, "sparseUs": 2.0},
+    }
+    content = {"schema": "spinfer.tune/1", "entries": [entry]}
+    (tmp_path / "tune.json").write_text(json.dumps(content))
+    monkeypatch.setenv("SPINFER_CACHE", str(tmp_path))
+    model = from_pretrained(saved["sparse"], device_map="cuda")
+    assert type(model.model.layers[0].mlp.up_proj) is torch.nn.Linear
+    assert isinstance(model.model.layers[0].mlp.down_proj, SpinferLinear)
+    dense = from_pretrained(saved["dense"], device_map="cuda")
+    for name in ("up_proj", "gate_proj"):
+        ours, theirs = (getattr(one.model.layers[1].mlp, name).weight for one in (model, dense))
+        assert torch.equal(ours, theirs)
 
 
 def test_takes_inputs_at_odd_addresses_and_strides() -> None:

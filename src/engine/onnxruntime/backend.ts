@@ -107,20 +107,29 @@ async function onnxBlock(
     const session = await sessionOf(sessionGraph);
     const windows = hidden.length / columns / length;
     const together = Math.max(1, Math.floor(TOKENS_PER_RUN / length));
+    let grams = noGrams(graph);
     for (let first = 0; first < windows; first += together) {
       const count = Math.min(together, windows - first);
       const begin = first * length * columns;
-      const values = hidden.slice(begin, begin + count * length * columns);
+      const input = hidden.slice(begin, begin + count * length * columns);
       const out = { name: HIDDEN_OUT, shape: [count * length, columns], type: "float32" as const };
       const made = await host.run({
         session,
         weights,
-        inputs: inputsOf(values, columns, count, length, graph.usesPositions),
+        inputs: [...inputsOf(input, columns, count, length, graph.usesPositions), ...grams],
         outputs: [...(take === undefined ? [] : [out]), ...observedOutputs(graph, count)],
       });
       take?.(made[0]!.values as Float32Array, begin);
-      addObserved(sums, loaded.part.prefix, graph, made, count * length);
+      const values = valuesByName(made);
+      addSums(sums, loaded.part.prefix, graph, values, count * length);
+      // what one call sees of XᵀX is added up in float32, by the product itself
+      grams = panelsOf(graph).map(({ before, output }, i) => ({
+        ...grams[i]!,
+        name: before,
+        values: values.get(output)!,
+      }));
     }
+    addGrams(sums, loaded.part.prefix, graph, valuesByName(grams));
   };
   return {
     async run(hidden, length, observe, sums) {
@@ -165,15 +174,30 @@ function observedOutputs({ observed }: BlockGraph, windows: number) {
   ]);
 }
 
+function panelsOf({ observed }: BlockGraph): GramPanel[] {
+  return observed.flatMap(({ panels }) => panels);
+}
+
+/** What the first run adds its part of XᵀX to. */
+function noGrams(graph: BlockGraph): HostTensor[] {
+  return panelsOf(graph).map(({ before, begin, end }) => {
+    const shape = [end - begin, end];
+    return { name: before, shape, values: new Float32Array((end - begin) * end) };
+  });
+}
+
+function valuesByName(tensors: readonly HostTensor[]): Map<string, Float32Array> {
+  return new Map(tensors.map(({ name, values }) => [name, values as Float32Array]));
+}
+
 /** Adds one run's sums, in float64; weights that read the same input share them. */
-function addObserved(
+function addSums(
   observed: ObservedInputs,
   prefix: string,
   { observed: outputs }: BlockGraph,
-  made: readonly HostTensor[],
+  values: ReadonlyMap<string, Float32Array>,
   tokens: number,
 ): void {
-  const values = new Map(made.map((tensor) => [tensor.name, tensor.values as Float32Array]));
   for (const { columns, weights, sums, squares, panels } of outputs) {
     const before = observed.get(prefix + weights[0]!);
     const total: LayerInputs = {
@@ -186,10 +210,22 @@ function addObserved(
     };
     addRows(total.sums, values.get(sums)!);
     if (squares !== undefined) addRows(total.squares, values.get(squares)!);
-    for (const panel of panels) addPanel(total.gram!, panel, values.get(panel.output)!);
-    if (total.gram !== undefined)
-      for (let i = 0; i < columns; i++) total.squares[i] = total.gram[(i * (i + 3)) / 2]!;
     for (const weight of weights) observed.set(prefix + weight, total);
+  }
+}
+
+/** Adds XᵀX of some runs, in float64; the squares are on its diagonal. */
+function addGrams(
+  observed: ObservedInputs,
+  prefix: string,
+  { observed: outputs }: BlockGraph,
+  values: ReadonlyMap<string, Float32Array>,
+): void {
+  for (const { weights, panels } of outputs) {
+    const { gram, squares } = observed.get(prefix + weights[0]!)!;
+    for (const panel of panels) addPanel(gram!, panel, values.get(panel.before)!);
+    if (gram === undefined) continue;
+    for (let i = 0; i < squares.length; i++) squares[i] = gram[(i * (i + 3)) / 2]!;
   }
 }
 
@@ -200,11 +236,7 @@ function addRows(total: Float64Array, rows: Float32Array): void {
 }
 
 /** Adds rows of XᵀX, as far as the diagonal, to its lower triangle. */
-function addPanel(
-  triangle: Float64Array,
-  { begin, end }: Omit<GramPanel, "output">,
-  values: Float32Array,
-): void {
+function addPanel(triangle: Float64Array, { begin, end }: GramPanel, values: Float32Array): void {
   let at = (begin * (begin + 1)) / 2;
   for (let row = begin; row < end; row++) {
     const from = (row - begin) * end;

@@ -22,6 +22,8 @@ export interface ObservedOutput {
 /** Rows begin..end of XᵀX, up to their diagonal's block: [end − begin, end]. */
 export interface GramPanel {
   readonly output: string;
+  /** An input of the same shape that it is added to. */
+  readonly before: string;
   readonly begin: number;
   readonly end: number;
 }
@@ -92,10 +94,11 @@ function gramPanels(
       : graph.add("Slice", [value, graph.whole([from]), graph.whole([to]), graph.whole([1])]);
   return Array.from({ length: count }, (_, panel) => {
     const [begin, end] = [panel, panel + 1].map((i) => Math.floor((i * columns) / count));
-    const output = `${name}:${panel}`;
-    const product = graph.add("Gemm", [cut(begin!, end!), cut(0, end!)], { transA: 1 });
-    graph.output(product, output, [end! - begin!, end!]);
-    return { output, begin: begin!, end: end! };
+    const [output, shape] = [`${name}:${panel}`, [end! - begin!, end!]];
+    const before = graph.input(`before:${output}`, shape);
+    const product = graph.add("Gemm", [cut(begin!, end!), cut(0, end!), before], { transA: 1 });
+    graph.output(product, output, shape);
+    return { output, before, begin: begin!, end: end! };
   });
 }
 

@@ -19,8 +19,9 @@ import type {
 } from "../../engine/engine.ts";
 import { type HiddenPlace, HiddenStates } from "./hiddenStates.ts";
 
-/** Tokens that go through a block together. */
+/** Tokens that go through a block together; of what is only observed more, as nothing is kept of it. */
 const TOKENS_PER_BATCH = 1024;
+const TOKENS_OBSERVED = 8192;
 /** Batches that the engine is given at once, so that it never waits for the next. */
 const BATCHES_OPEN = 2;
 
@@ -50,30 +51,55 @@ export async function calibrate(calibration: Calibration): Promise<void> {
   const { model, from } = calibration;
   let states = statesOf(calibration, from);
   let next: HiddenStates | undefined;
+  let memory: Float32Array | undefined;
+  let settled: Promise<void> = Promise.resolve();
   try {
     if (from === 0) await embed(calibration, states);
     for (let index = from; index < model.facts.blocks; index++) {
-      next = statesOf(calibration, index + 1);
+      next = statesOf(calibration, index + 1, memory);
       await throughBlock(calibration, index, states, next);
-      await calibration.done(index);
-      await states.delete();
+      memory = states.release();
+      await settled;
+      // goes on beside the next block
+      settled = settle(calibration, index, states);
+      settled.catch(() => undefined); // awaited in its turn
       states = next;
     }
+    await settled;
     await states.delete();
   } finally {
     // what is left after a failure stays, to go on from
+    await Promise.allSettled([settled]);
     await states.close();
     await next?.close();
   }
 }
 
-function statesOf({ hidden, ids, model }: Calibration, index: number): HiddenStates {
-  return new HiddenStates(hidden, index, ids.length * model.facts.hidden);
+/** A block is done with: the states that went into it are not needed once that is written down. */
+async function settle(
+  calibration: Calibration,
+  index: number,
+  states: HiddenStates,
+): Promise<void> {
+  try {
+    await calibration.done(index);
+    await states.delete();
+  } finally {
+    await states.close();
+  }
+}
+
+function statesOf(
+  { hidden, ids, model }: Calibration,
+  index: number,
+  memory?: Float32Array,
+): HiddenStates {
+  return new HiddenStates(hidden, index, ids.length * model.facts.hidden, memory);
 }
 
 async function embed(calibration: Calibration, states: HiddenStates): Promise<void> {
   const { model, ids, length } = calibration;
-  for (const { begin, end } of batches(calibration)) {
+  for (const { begin, end } of batches(ids.length, length, TOKENS_PER_BATCH)) {
     const hidden = await model.embed(ids.subarray(begin, end), length);
     await states.write(hidden, begin * model.facts.hidden);
   }
@@ -90,7 +116,8 @@ async function throughBlock(
   if (!known(index)) {
     const sums: ObservedInputs = new Map();
     await withBlock(await model.openBlock(index), async (block) => {
-      await runAll(calibration, states, async (input, at) => {
+      const tokens = pruned === undefined ? TOKENS_PER_BATCH : TOKENS_OBSERVED;
+      await runAll(calibration, states, tokens, async (input, at) => {
         // with pruning on the way, what comes out of the block as it was is not what goes on
         if (pruned !== undefined) await block.observe(input, calibration.length, observe, sums);
         else
@@ -103,7 +130,7 @@ async function throughBlock(
   if (last && pruned !== undefined) return;
   const block = await model.openBlock(index, await pruned?.(index));
   await withBlock(block, async (open) => {
-    await runAll(calibration, states, async (input, at) => {
+    await runAll(calibration, states, TOKENS_PER_BATCH, async (input, at) => {
       await next.write((await open.run(input, calibration.length)).hidden, at);
     });
   });
@@ -124,12 +151,13 @@ async function withBlock(
 async function runAll(
   { model, ids, length, signal, cancelled }: Calibration,
   states: HiddenStates,
+  tokens: number,
   work: (input: Float32Array, at: number) => Promise<void>,
 ): Promise<void> {
   const width = model.facts.hidden;
   const open: Promise<void>[] = [];
   try {
-    for (const { begin, end } of batches({ ids, length })) {
+    for (const { begin, end } of batches(ids.length, length, tokens)) {
       if (signal?.aborted) throw cancelled(signal);
       const input = await states.read(begin * width, (end - begin) * width);
       if (open.length === BATCHES_OPEN) await open.shift();
@@ -143,12 +171,13 @@ async function runAll(
   }
 }
 
-/** Whole windows; tokens begin..end. */
-function* batches({
-  ids,
-  length,
-}: Pick<Calibration, "ids" | "length">): Generator<{ begin: number; end: number }> {
-  const size = length * Math.max(1, Math.floor(TOKENS_PER_BATCH / length));
-  for (let begin = 0; begin < ids.length; begin += size)
-    yield { begin, end: Math.min(begin + size, ids.length) };
+/** Whole windows of about `size` tokens together; tokens begin..end of `count`. */
+function* batches(
+  count: number,
+  length: number,
+  size: number,
+): Generator<{ begin: number; end: number }> {
+  const step = length * Math.max(1, Math.floor(size / length));
+  for (let begin = 0; begin < count; begin += step)
+    yield { begin, end: Math.min(begin + step, count) };
 }

@@ -21,33 +21,53 @@ export function hiddenPath({ folder, prefix }: HiddenPlace, block: number): stri
 export class HiddenStates {
   readonly path: string;
   private readonly file: FloatFile;
-  private readonly kept: Map<number, Float32Array> | undefined;
+  /** Values that are kept in memory; 0 where they do not all fit. */
+  private readonly size: number;
+  private kept: Float32Array | undefined;
+  /** What was written from the beginning on, and can be read from memory. */
+  private written = 0;
 
-  /** `block`: whose input they are; `values`: how many there are in all. */
-  constructor(place: HiddenPlace, block: number, values: number) {
-    const { memoryBytes } = place;
+  /**
+   * `block`: whose input they are; `values`: how many there are in all. `memory`: what others have
+   * released, to be used again.
+   */
+  constructor(place: HiddenPlace, block: number, values: number, memory?: Float32Array) {
     this.path = hiddenPath(place, block);
     this.file = new FloatFile(this.path);
-    this.kept = 4 * values <= memoryBytes ? new Map() : undefined;
+    this.size = 4 * values <= place.memoryBytes ? values : 0;
+    this.kept = memory;
   }
 
   async write(values: Float32Array, at: number): Promise<void> {
-    this.kept?.set(at, values);
+    if (at === this.written && this.size > 0) {
+      this.kept ??= new Float32Array(this.size);
+      this.kept.set(values, at);
+      this.written += values.length;
+    }
     await this.file.write(values, at);
   }
 
-  /** In the pieces in which they were written, or from the file. */
+  /** Not to be changed. */
   async read(at: number, count: number): Promise<Float32Array> {
-    const kept = this.kept?.get(at);
-    return kept?.length === count ? kept : await this.file.read(at, count);
+    return at + count <= this.written
+      ? this.kept!.subarray(at, at + count)
+      : await this.file.read(at, count);
   }
 
   async close(): Promise<void> {
     await this.file.close();
   }
 
+  /** Gives up the memory that they are kept in. */
+  release(): Float32Array | undefined {
+    const { kept } = this;
+    this.kept = undefined;
+    this.written = 0;
+    return kept;
+  }
+
   async delete(): Promise<void> {
-    this.kept?.clear();
+    this.release();
     await this.file.delete();
   }
 }

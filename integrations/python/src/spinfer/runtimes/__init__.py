@@ -1,0 +1,1 @@
+"""`python -m spinfer.runtimes PACKED DENSE`: what each runtime here does with a packed folder."""

@@ -8,7 +8,6 @@ export interface ReportData {
   readonly evaluations: readonly EvaluationData[];
   readonly checkpoints: readonly LayerMap[];
   readonly kernels: readonly KernelData[];
-  readonly modelSpeeds: readonly ModelSpeedData[];
 }
 
 /** A label and its value; long values are hashes and the like. */
@@ -110,30 +109,4 @@ export interface KernelCell {
   readonly sparsity: number;
   readonly baseline: string;
   readonly ratio: number;
-}
-
-export interface ModelSpeedData {
-  readonly gpu: string;
-  readonly speeds: readonly ModelSpeed[];
-  readonly provenance: readonly Fact[];
-}
-
-/** A whole model with packed weights beside the dense one of the same values. */
-export interface ModelSpeed {
-  readonly model: string;
-  /** What runs the model around the products. */
-  readonly engine: string;
-  readonly sparsity: number;
-  readonly kind: "decode" | "prefill";
-  /** Sequences of a step, or tokens of the prompt. */
-  readonly size: number;
-  readonly tokensPerSecond: Sides;
-  /** Time of the dense model over that of the packed one. */
-  readonly ratio: number;
-  readonly peakBytes?: Sides | undefined;
-}
-
-interface Sides {
-  readonly dense: number;
-  readonly sparse: number;
 }

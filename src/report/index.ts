@@ -6,8 +6,6 @@ export type {
   KernelData,
   LayerCell,
   LayerMap,
-  ModelSpeed,
-  ModelSpeedData,
   PointData,
   ReportData,
   SweepData,

@@ -1,27 +1,17 @@
 /** The same figures as Markdown. */
 import { formatBytes, formatDuration, formatPercent, printable } from "../core/text.ts";
-import type {
-  EvaluationData,
-  Fact,
-  KernelData,
-  LayerMap,
-  ModelSpeedData,
-  ReportData,
-  SweepData,
-} from "./data.ts";
+import type { EvaluationData, Fact, KernelData, LayerMap, ReportData, SweepData } from "./data.ts";
 import { amountsOf, mean, methodsOf } from "./findings.ts";
-import { MODEL_SPEED_HEADS, MODEL_SPEED_NOTE, modelSpeedCells } from "./modelSpeedSection.ts";
 import { COSTS_NOTE, change, estimate, MEMORY_COLUMN, times } from "./words.ts";
 
 export function markdownPage(data: ReportData): string {
-  const { title, version, sweeps, evaluations, checkpoints, kernels, modelSpeeds } = data;
+  const { title, version, sweeps, evaluations, checkpoints, kernels } = data;
   const parts = [
     `# ${plain(title)}`,
     ...sweeps.flatMap(sweepParts),
     ...(evaluations.length === 0 ? [] : ["## Evaluations", evaluationTable(evaluations)]),
     ...checkpoints.flatMap((map) => [`## Layers of ${plain(map.title)}`, layerTable(map)]),
     ...kernels.flatMap(kernelParts),
-    ...modelSpeeds.flatMap(modelSpeedParts),
     ...provenanceParts(data),
     `Written by SpInfer ${plain(version)}.`,
   ];
@@ -149,20 +139,11 @@ function kernelParts({ gpu, method, means }: KernelData): string[] {
   ];
 }
 
-function modelSpeedParts({ gpu, speeds }: ModelSpeedData): string[] {
-  const rows = speeds.map((speed) => modelSpeedCells(speed).map(plain));
-  return [
-    `## Speed of whole models on ${plain(gpu)}`,
-    MODEL_SPEED_NOTE,
-    table(MODEL_SPEED_HEADS, 3, rows),
-  ];
-}
-
-function provenanceParts({ sweeps, evaluations, kernels, modelSpeeds }: ReportData): string[] {
+function provenanceParts({ sweeps, evaluations, kernels }: ReportData): string[] {
   const lists = [
     ...sweeps.map(({ model, provenance }) => [model, provenance] as const),
     ...evaluations.map(({ model, provenance }) => [model, provenance] as const),
-    ...[...kernels, ...modelSpeeds].map(({ gpu, provenance }) => [gpu, provenance] as const),
+    ...kernels.map(({ gpu, provenance }) => [gpu, provenance] as const),
   ];
   if (lists.length === 0) return [];
   return [

@@ -5,12 +5,11 @@ import { evaluationSection } from "./evaluationSection.ts";
 import { kernelSection } from "./kernelSection.ts";
 import { layerSection } from "./layerSection.ts";
 import { html, Markup } from "./markup.ts";
-import { modelSpeedSection } from "./modelSpeedSection.ts";
 import { STYLE } from "./style.ts";
 import { sweepSections } from "./sweepSections.ts";
 
 export function htmlPage(data: ReportData): string {
-  const { title, version, sweeps, evaluations, checkpoints, kernels, modelSpeeds } = data;
+  const { title, version, sweeps, evaluations, checkpoints, kernels } = data;
   const page = html`<!doctype html>
 <html lang="en">
 <head>
@@ -28,7 +27,6 @@ ${sweeps.map((sweep) => sweepSections(sweep, sweeps.length > 1))}
 ${evaluationSection(evaluations)}
 ${checkpoints.length === 0 ? undefined : layerSection(checkpoints)}
 ${kernels.map(kernelSection)}
-${modelSpeeds.map(modelSpeedSection)}
 ${provenance(data)}
 <footer>Written by SpInfer ${version}. Perplexities belong together only with the same text, tokenizer and protocol.</footer>
 </main>
@@ -38,7 +36,7 @@ ${provenance(data)}
   return page.text;
 }
 
-function subtitle({ sweeps, evaluations, kernels, modelSpeeds }: ReportData): string {
+function subtitle({ sweeps, evaluations, kernels }: ReportData): string {
   const [sweep] = sweeps;
   const parts = [
     ...(sweep === undefined
@@ -51,16 +49,16 @@ function subtitle({ sweeps, evaluations, kernels, modelSpeeds }: ReportData): st
     ...(evaluations.length === 0
       ? []
       : [`${evaluations.length} evaluation${evaluations.length === 1 ? "" : "s"}`]),
-    ...new Set([...kernels, ...modelSpeeds].map(({ gpu }) => gpu)),
+    ...kernels.map(({ gpu }) => gpu),
   ];
   return parts.join(" · ");
 }
 
-function provenance({ sweeps, evaluations, kernels, modelSpeeds }: ReportData): Markup {
+function provenance({ sweeps, evaluations, kernels }: ReportData): Markup {
   const lists = [
     ...sweeps.map(({ model, provenance: facts }) => [model, facts] as const),
     ...evaluations.map(({ model, provenance: facts }) => [model, facts] as const),
-    ...[...kernels, ...modelSpeeds].map(({ gpu, provenance: facts }) => [gpu, facts] as const),
+    ...kernels.map(({ gpu, provenance: facts }) => [gpu, facts] as const),
   ];
   if (lists.length === 0) return html``;
   return html`<section id="provenance"><h2>Provenance</h2>

@@ -227,24 +227,6 @@ describe("a report", () => {
     expect(page).toContain("1.21×");
   });
 
-  it("takes what spinfer-bench-hf wrote", () => {
-    writeFileSync(join(folder, "models.json"), JSON.stringify(MODELS));
-    for (const name of ["models.html", "models.md"]) {
-      const result = cliJson(["report", "models.json", "-o", name], options);
-      expect(result["sections"]).toEqual(["models"]);
-      const page = readFileSync(join(folder, name), "utf8");
-      expect(page).toContain("Speed of whole models on NVIDIA H100");
-      for (const cell of ["8 sequences", "1236.5", "1893.3", "1.53×", "prefill of 2048", "0.85×"])
-        expect(page).toContain(cell);
-    }
-    const { decode: _, ...damaged } = MODELS.models[0]!;
-    writeFileSync(join(folder, "damaged.json"), JSON.stringify({ ...MODELS, models: [damaged] }));
-    expect(cliError(["report", "damaged.json", "-o", "x.html"], options)).toMatchObject({
-      code: "E_RECORD",
-      message: expect.stringContaining("models.0.decode"),
-    });
-  });
-
   it("refuses what is no record", () => {
     writeFileSync(join(folder, "bad.json"), '{"schema":"spinfer.sweep/1","points":[]}');
     writeFileSync(join(folder, "other.json"), '{"schema":"spinfer.sweep/2"}');
@@ -300,31 +282,4 @@ const KERNELS = {
     ],
     means: [{ n_batch: 1, sparsity: 0.5, cells: 1, ratio: 1.21 }],
   },
-};
-
-const MODELS = {
-  schema: "spinfer.bench-hf/1",
-  created: "2026-11-26T10:00:00+00:00",
-  command: "spinfer-bench-hf --model llama-2-7b --sparsity 0.6",
-  gpu: { name: "NVIDIA H100", driver: "580.65", uuid: "GPU-1", powerLimitW: 700 },
-  versions: { spinfer: "0.1.0", torch: "2.11.0" },
-  models: [
-    {
-      ...{ name: "llama-2-7b", weights: "random", dtype: "float16", layers: 32 },
-      decode: [
-        {
-          ...{ engine: "fused", sparsity: 0.6, batch: 8, speedup: 1.531 },
-          dense: { tokensPerSecond: 1236.5, peakBytes: 14_550_000_000 },
-          sparse: { tokensPerSecond: 1893.3, peakBytes: 7_630_000_000 },
-        },
-      ],
-      prefill: [
-        {
-          ...{ engine: "fused", sparsity: 0.6, tokens: 2048, speedup: 0.853 },
-          dense: { tokensPerSecond: 45_110 },
-          sparse: { tokensPerSecond: 38_496 },
-        },
-      ],
-    },
-  ],
 };

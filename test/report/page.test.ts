@@ -66,15 +66,6 @@ describe("the page", () => {
     const bare = htmlPage({ ...sampleReport(), sweeps: [], evaluations: [], checkpoints: [] });
     expect(bare).not.toContain("Perplexity against sparsity");
     expect(bare).toContain("Speed of products on NVIDIA H100");
-    expect(htmlPage({ ...sampleReport(), modelSpeeds: [] })).not.toContain("whole models");
-  });
-
-  it("shows whole models by what they do, with a line for dense", () => {
-    const page = htmlPage({ ...sampleReport(), sweeps: [], evaluations: [], kernels: [] });
-    expect(page.match(/data-speed="/g)).toHaveLength(3);
-    expect(page).toContain('data-speed="llama-2-7b, random weights prefill of 2048"');
-    for (const text of ["8 sequences, 60 % zeros", "0.85×", "13.6 GB"])
-      expect(page).toContain(text);
   });
 });
 

@@ -111,24 +111,5 @@ export function sampleReport(): ReportData {
         provenance: [["driver", "580.65, CUDA 13.0"]],
       },
     ],
-    modelSpeeds: [
-      {
-        gpu: "NVIDIA H100 80GB HBM3",
-        speeds: [
-          ...[1, 8].map((size) => ({
-            ...{ model: "llama-2-7b, random weights", engine: "fused", sparsity: 0.6 },
-            ...{ kind: "decode" as const, size, ratio: 1.6 - size / 80 },
-            tokensPerSecond: { dense: 167.6 * size, sparse: 268.4 * size },
-            peakBytes: { dense: 13.61e9, sparse: 6.69e9 },
-          })),
-          {
-            ...{ model: "llama-2-7b, random weights", engine: "fused", sparsity: 0.6 },
-            ...{ kind: "prefill" as const, size: 2048, ratio: 0.85 },
-            tokensPerSecond: { dense: 45_110.1, sparse: 38_496.2 },
-          },
-        ],
-        provenance: [["command", "spinfer-bench-hf --model llama-2-7b"]],
-      },
-    ],
   };
 }

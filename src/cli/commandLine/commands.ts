@@ -166,7 +166,7 @@ export const COMMANDS: readonly CommandSpec[] = [
         repeated: true,
         value: "file",
         summary:
-          "sweep.json, what eval --report wrote, a spinfer_manifest.json, or the --json of bench kernels or spinfer-bench-hf",
+          "sweep.json, what eval --report wrote, a spinfer_manifest.json, or the --json of bench kernels",
       },
     ],
     options: REPORT_OPTIONS,

@@ -69,14 +69,8 @@ async function card(given: Arguments, paths: readonly string[]): Promise<Page> {
   return { output, form: "card", text: modelCard(data), sections: ["card"] };
 }
 
-function sectionsOf({
-  sweeps,
-  evaluations,
-  checkpoints,
-  kernels,
-  modelSpeeds,
-}: ReportData): string[] {
-  return Object.entries({ sweeps, evaluations, checkpoints, kernels, models: modelSpeeds })
+function sectionsOf({ sweeps, evaluations, checkpoints, kernels }: ReportData): string[] {
+  return Object.entries({ sweeps, evaluations, checkpoints, kernels })
     .filter(([, list]) => list.length > 0)
     .map(([name]) => name);
 }

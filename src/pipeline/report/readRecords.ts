@@ -3,7 +3,7 @@ import { VERSION } from "../../core/version.ts";
 import { type EvalReport, readEvalReport } from "../../eval/report.ts";
 import { closeFiles } from "../../io/openFile.ts";
 import { readSmallFile } from "../../io/smallFile.ts";
-import type { KernelData, LayerMap, ModelSpeedData, ReportData } from "../../report/index.ts";
+import type { KernelData, LayerMap, ReportData } from "../../report/index.ts";
 import { MANIFEST_SCHEMA, type Manifest, readManifest } from "../manifest.ts";
 import {
   badRecord,
@@ -15,7 +15,6 @@ import {
 import { evaluationData, nameOf } from "./evaluationData.ts";
 import { kernelData, readKernelRecord } from "./kernelData.ts";
 import { manifestMap } from "./layerMaps.ts";
-import { MODEL_SPEED_SCHEMA, modelSpeedData, readModelSpeedRecord } from "./modelSpeedData.ts";
 import { sweepData } from "./sweepData.ts";
 
 const LARGEST = 1024 ** 3;
@@ -26,8 +25,7 @@ export type AnyRecord =
   | { readonly kind: "sweep"; readonly path: string; readonly record: SweepRecord }
   | { readonly kind: "eval"; readonly path: string; readonly record: EvalReport }
   | { readonly kind: "manifest"; readonly path: string; readonly record: Manifest }
-  | { readonly kind: "kernels"; readonly path: string; readonly record: KernelData }
-  | { readonly kind: "models"; readonly path: string; readonly record: ModelSpeedData };
+  | { readonly kind: "kernels"; readonly path: string; readonly record: KernelData };
 
 /** Throws E_RECORD, E_EVAL_REPORT, E_MANIFEST, E_IO. */
 export async function readRecords(paths: readonly string[]): Promise<readonly AnyRecord[]> {
@@ -42,8 +40,6 @@ export async function readRecords(paths: readonly string[]): Promise<readonly An
 
 function recordOf(bytes: Uint8Array, path: string): AnyRecord {
   const raw = parseRecord(bytes, path);
-  if (raw["schema"] === MODEL_SPEED_SCHEMA)
-    return { kind: "models", path, record: modelSpeedData(readModelSpeedRecord(raw, path)) };
   if (raw["schema"] !== RESULT_SCHEMA) return ownRecord(String(raw["schema"]), bytes, path);
   const result = raw["result"];
   if (raw["command"] === "bench kernels") {
@@ -80,9 +76,7 @@ export function reportData(records: readonly AnyRecord[], title: string | undefi
       title ??
       (models[0] === undefined ? undefined : nameOf(models[0])) ??
       maps[0]?.title ??
-      (records.some(({ kind }) => kind === "kernels")
-        ? "Speed of sparse products"
-        : "Speed of whole models"),
+      "Speed of sparse products",
     version: VERSION,
     sweeps: records.flatMap((one) => (one.kind === "sweep" ? [sweepData(one.record)] : [])),
     evaluations: records.flatMap((one) =>
@@ -90,6 +84,5 @@ export function reportData(records: readonly AnyRecord[], title: string | undefi
     ),
     checkpoints: maps,
     kernels: records.flatMap((one) => (one.kind === "kernels" ? [one.record] : [])),
-    modelSpeeds: records.flatMap((one) => (one.kind === "models" ? [one.record] : [])),
   };
 }

@@ -118,7 +118,6 @@ export function badRecord(path: string, what: string, cause?: unknown): SpInferE
   return new SpInferError("E_RECORD", `${path}: ${printable(what)}`, {
     path,
     cause,
-    expected:
-      "what spinfer sweep, eval --report, prune, bench kernels --json or spinfer-bench-hf --json wrote",
+    expected: "what spinfer sweep, eval --report, prune or bench kernels --json wrote",
   });
 }

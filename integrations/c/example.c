@@ -71,15 +71,21 @@ static double largest_error(const spinfer_reader_weight* weight, const uint16_t*
   return largest;
 }
 
-/* CRC-32 of the decoded weight, row-major; 0 when there is no memory for it. */
+/* CRC-32 of the decoded weight, as the dense tensor has it; 0 when there is no memory for it. */
 static uint32_t crc_of_values(const spinfer_reader_weight* weight) {
-  const uint64_t bytes = 2 * (uint64_t)weight->matrix.rows * weight->matrix.cols;
-  uint16_t* values = (uint16_t*)malloc(bytes);
+  const spinfer_reader_matrix* matrix = &weight->matrix;
+  const uint64_t count = (uint64_t)matrix->rows * matrix->cols;
+  uint16_t* values = (uint16_t*)malloc(2 * count);
+  uint16_t* turned = matrix->transposed ? (uint16_t*)malloc(2 * count) : values;
   uint32_t crc = 0;
-  if (values != NULL) {
-    spinfer_reader_decode(&weight->matrix, weight->offsets, weight->payload, values);
-    crc = spinfer_reader_crc32(0, (const uint8_t*)values, bytes);
+  uint64_t i;
+  if (values != NULL && turned != NULL) {
+    spinfer_reader_decode(matrix, weight->offsets, weight->payload, values);
+    for (i = 0; matrix->transposed && i < count; ++i)
+      turned[i % matrix->cols * matrix->rows + i / matrix->cols] = values[i];
+    crc = spinfer_reader_crc32(0, (const uint8_t*)turned, 2 * count);
   }
+  if (turned != values) free(turned);
   free(values);
   return crc;
 }

@@ -33,6 +33,8 @@ extern "C" {
 enum { SPINFER_READER_CRC = 1 };
 enum { SPINFER_READER_F16 = 1, SPINFER_READER_BF16 = 2 };
 enum { SPINFER_READER_MAX_DIMS = 8 };
+/* Of one tensor. */
+#define SPINFER_READER_MAX_DENSE_BYTES (64ull << 30)
 
 typedef struct {
   const char* code; /* "E_TB_OFFSETS" and so on; "" when there was no error */
@@ -957,6 +959,96 @@ static inline int spinfer_reader_header_length(const uint8_t* first, uint64_t fi
   return 1;
 }
 
+/* ---- What people take for safetensors, by its first bytes ---- */
+
+typedef struct {
+  const uint8_t* bytes;
+  size_t count, at;
+} spinfer_reader_probe;
+
+static inline void spinfer_reader_probe_spaces(spinfer_reader_probe* probe) {
+  while (probe->at < probe->count &&
+         (probe->bytes[probe->at] == ' ' ||
+          (probe->bytes[probe->at] >= '\t' && probe->bytes[probe->at] <= '\r'))) {
+    ++probe->at;
+  }
+}
+
+/* Moves past a word, in any case of ASCII letters; 0 when it is not there. `word` is lower case. */
+static inline int spinfer_reader_probe_word(spinfer_reader_probe* probe, const char* word) {
+  size_t at = probe->at;
+  for (; *word != 0; ++word, ++at) {
+    const uint8_t byte = at < probe->count ? probe->bytes[at] : 0;
+    const uint8_t lower = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte + 32) : byte;
+    if (lower != (uint8_t)*word) return 0;
+  }
+  probe->at = at;
+  return 1;
+}
+
+static inline int spinfer_reader_is_markup(spinfer_reader_probe probe) {
+  static const char* const kBegins[] = {"<!doctype", "<!--", "<html", "<head", "<?xml", "<error"};
+  size_t i;
+  if (probe.count >= 3 && memcmp(probe.bytes, "\xef\xbb\xbf", 3) == 0) probe.at = 3;
+  spinfer_reader_probe_spaces(&probe);
+  for (i = 0; i < sizeof kBegins / sizeof *kBegins; ++i)
+    if (spinfer_reader_probe_word(&probe, kBegins[i])) return 1;
+  return 0;
+}
+
+/* "{}", or an object whose first key is a plain word. */
+static inline int spinfer_reader_is_json(spinfer_reader_probe probe) {
+  spinfer_reader_probe_spaces(&probe);
+  if (!spinfer_reader_probe_word(&probe, "{")) return 0;
+  spinfer_reader_probe_spaces(&probe);
+  if (spinfer_reader_probe_word(&probe, "}")) return 1;
+  if (!spinfer_reader_probe_word(&probe, "\"")) return 0;
+  while (probe.at < probe.count && probe.bytes[probe.at] != '"') {
+    const uint8_t byte = probe.bytes[probe.at++];
+    const int letter = (byte | 32) >= 'a' && (byte | 32) <= 'z';
+    if (!letter && !(byte >= '0' && byte <= '9') && (byte == 0 || strchr("_ .:/-", byte) == NULL))
+      return 0;
+  }
+  if (!spinfer_reader_probe_word(&probe, "\"")) return 0;
+  spinfer_reader_probe_spaces(&probe);
+  return spinfer_reader_probe_word(&probe, ":");
+}
+
+static inline int spinfer_reader_is_archive(spinfer_reader_probe probe) {
+  const uint8_t* b = probe.bytes;
+  if (probe.count >= 4 && b[0] == 'P' && b[1] == 'K') {
+    return b[2] + 1 == b[3] && (b[2] == 3 || b[2] == 5 || b[2] == 7);
+  }
+  return probe.count >= 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5;
+}
+
+/* NULL when nothing says what the bytes are. */
+static inline const char* spinfer_reader_other_kind(const uint8_t* bytes, size_t count) {
+  static const char kLfs[] = "version https://git-lfs.github.com/spec/";
+  const spinfer_reader_probe probe = {bytes, count, 0};
+  if (count >= sizeof kLfs - 1 && memcmp(bytes, kLfs, sizeof kLfs - 1) == 0)
+    return "a git-lfs pointer, not the file it points to";
+  if (spinfer_reader_is_markup(probe)) return "an HTML or XML page, most likely an error page";
+  if (spinfer_reader_is_json(probe)) return "a JSON text, most likely an error reply";
+  if (count >= 4 && memcmp(bytes, "GGUF", 4) == 0) return "a GGUF file";
+  return spinfer_reader_is_archive(probe) ? "a zip archive or a pickle" : NULL;
+}
+
+enum { SPINFER_READER_PROBE_BYTES = 512 };
+
+/* Where a header was refused and the file is recognisably something else, says that instead. */
+static inline void spinfer_reader_name_other(const uint8_t* first, size_t count,
+                                             spinfer_reader_error* error) {
+  static const char* const kCodes[] = {"E_ST_SHORT", "E_ST_HEADER_TOO_LARGE", "E_ST_HEADER_LENGTH",
+                                       "E_ST_UTF8",  "E_ST_JSON",             "E_ST_JSON_TYPE"};
+  const char* kind = NULL;
+  size_t i;
+  if (count > 8 && first[8] == '{') return;
+  for (i = 0; i < sizeof kCodes / sizeof *kCodes; ++i)
+    if (strcmp(error->code, kCodes[i]) == 0) kind = spinfer_reader_other_kind(first, count);
+  if (kind != NULL) spinfer_reader_tell(error, "E_NOT_SAFETENSORS", "the file is %s", kind);
+}
+
 /* ---- Files ---- */
 
 static inline int spinfer_reader_seek(FILE* file, uint64_t at) {
@@ -1045,16 +1137,18 @@ static inline uint8_t* spinfer_reader_slurp(const char* path, uint64_t most, siz
 /* Adds the tensors of one file to the model. */
 static inline int spinfer_reader_add_file(spinfer_reader* model, const char* path,
                                           spinfer_reader_error* error) {
-  uint8_t first[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+  uint8_t first[SPINFER_READER_PROBE_BYTES];
   uint8_t* text = NULL;
   char* arena = NULL;
   spinfer_reader_list list = {NULL, 0};
   uint64_t file_bytes = 0, header = 0;
-  size_t i;
+  size_t i, probed;
   int good;
   FILE* file = spinfer_reader_open_file(path, &file_bytes, error);
   if (file == NULL) return 0;
-  good = spinfer_reader_read(file, 0, first, file_bytes < 8 ? file_bytes : 8, error) &&
+  probed = file_bytes < sizeof first ? (size_t)file_bytes : sizeof first;
+  memset(first, 0, sizeof first);
+  good = spinfer_reader_read(file, 0, first, probed, error) &&
          spinfer_reader_header_length(first, file_bytes, &header, error);
   if (good) {
     text = (uint8_t*)spinfer_reader_allocate(header, error);
@@ -1068,6 +1162,7 @@ static inline int spinfer_reader_add_file(spinfer_reader* model, const char* pat
                                        error);
   }
   free(text);
+  if (!good) spinfer_reader_name_other(first, probed, error);
   if (good && list.count > 0) {
     const size_t total = model->tensor_count + list.count;
     void* grown = realloc(model->tensors, total * sizeof *model->tensors);
@@ -1166,6 +1261,11 @@ static inline int spinfer_reader_join_pair(const spinfer_reader* model,
                                "%.150s: its payload has %" PRIu64 " bytes, its weight_meta says %" PRIu64,
                                weight->name, weight->end - weight->begin,
                                weight->matrix.payload_bytes);
+  }
+  if ((uint64_t)weight->matrix.rows * weight->matrix.cols > SPINFER_READER_MAX_DENSE_BYTES / 2) {
+    return spinfer_reader_fail(error, "E_LIMIT_DENSE",
+                               "%.150s: %" PRIu32 " x %" PRIu32 " is over 64 GiB when dense",
+                               weight->name, weight->matrix.rows, weight->matrix.cols);
   }
   weight->packed = 1;
   weight->meta_file = meta->file;

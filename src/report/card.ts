@@ -1,7 +1,7 @@
 /** A model card: README.md of a pruned checkpoint, with the front matter that model hubs read. */
 import { formatBytes, formatPercent, printable } from "../core/text.ts";
-import type { Fact, PerplexityData } from "./data.ts";
-import { factList, plain, table } from "./markdown.ts";
+import type { Fact, PerplexityData, SpeedData } from "./data.ts";
+import { factList, plain, speedParts, table } from "./markdown.ts";
 import { change, estimate } from "./words.ts";
 
 export interface CardData {
@@ -18,6 +18,8 @@ export interface CardData {
   readonly bytes: number;
   readonly denseBytes: number;
   readonly results: readonly CardResult[];
+  /** Of this checkpoint alone. */
+  readonly speeds: readonly SpeedData[];
   readonly provenance: readonly Fact[];
 }
 
@@ -103,6 +105,10 @@ function body(card: CardData): string {
             ]),
           ),
         ]),
+    ...card.speeds.flatMap((speed) => [
+      ...speedParts(speed),
+      factList(speed.provenance.filter(([label]) => label !== "command")),
+    ]),
     "## Provenance",
     factList(card.provenance),
     `Made with SpInfer ${plain(version)}; \`spinfer verify DIR\` checks every byte.`,

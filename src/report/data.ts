@@ -8,6 +8,7 @@ export interface ReportData {
   readonly evaluations: readonly EvaluationData[];
   readonly checkpoints: readonly LayerMap[];
   readonly kernels: readonly KernelData[];
+  readonly speeds: readonly SpeedData[];
 }
 
 /** A label and its value; long values are hashes and the like. */
@@ -109,4 +110,54 @@ export interface KernelCell {
   readonly sparsity: number;
   readonly baseline: string;
   readonly ratio: number;
+}
+
+/** Whole models on a GPU, dense and packed in one process: one record of spinfer-bench-hf. */
+export interface SpeedData {
+  readonly gpu: string;
+  readonly command: string;
+  readonly models: readonly ModelSpeed[];
+  readonly provenance: readonly Fact[];
+}
+
+export interface ModelSpeed {
+  readonly model: string;
+  /** SHA-256 of the manifest of the checkpoint that was measured; absent: random weights. */
+  readonly manifest?: string | undefined;
+  readonly decode: readonly DecodeSpeed[];
+  readonly prefill: readonly PrefillSpeed[];
+  readonly loading: readonly LoadingSpeed[];
+}
+
+export interface DecodeSpeed {
+  /** Which decoder both sides ran: "fused", "transformers". */
+  readonly engine: string;
+  readonly sparsity: number;
+  /** Sequences at a time. */
+  readonly batch: number;
+  /** Time of the dense step over that of the packed one. */
+  readonly ratio: number;
+  readonly dense: SideSpeed;
+  readonly sparse: SideSpeed;
+}
+
+export interface SideSpeed {
+  readonly tokensPerSecond: number;
+  readonly peakBytes: number;
+  readonly joulesPerToken: number | null;
+}
+
+export interface PrefillSpeed {
+  readonly engine: string;
+  readonly sparsity: number;
+  readonly tokens: number;
+  readonly ratio: number;
+}
+
+/** Medians. */
+export interface LoadingSpeed {
+  readonly pageCache: "warm" | "cold";
+  readonly device: string;
+  readonly denseMs: number;
+  readonly sparseMs: number;
 }

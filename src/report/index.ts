@@ -6,8 +6,11 @@ export type {
   KernelData,
   LayerCell,
   LayerMap,
+  LoadingSpeed,
+  ModelSpeed,
   PointData,
   ReportData,
+  SpeedData,
   SweepData,
 } from "./data.ts";
 export { markdownPage } from "./markdown.ts";

@@ -1,17 +1,27 @@
 /** The same figures as Markdown. */
 import { formatBytes, formatDuration, formatPercent, printable } from "../core/text.ts";
-import type { EvaluationData, Fact, KernelData, LayerMap, ReportData, SweepData } from "./data.ts";
+import type {
+  EvaluationData,
+  Fact,
+  KernelData,
+  LayerMap,
+  ReportData,
+  SpeedData,
+  SweepData,
+} from "./data.ts";
 import { amountsOf, mean, methodsOf } from "./findings.ts";
+import { otherSpeeds, SPEED_HEADS, SPEED_METHOD, speedRows } from "./speedSection.ts";
 import { COSTS_NOTE, change, estimate, MEMORY_COLUMN, times } from "./words.ts";
 
 export function markdownPage(data: ReportData): string {
-  const { title, version, sweeps, evaluations, checkpoints, kernels } = data;
+  const { title, version, sweeps, evaluations, checkpoints, kernels, speeds } = data;
   const parts = [
     `# ${plain(title)}`,
     ...sweeps.flatMap(sweepParts),
     ...(evaluations.length === 0 ? [] : ["## Evaluations", evaluationTable(evaluations)]),
     ...checkpoints.flatMap((map) => [`## Layers of ${plain(map.title)}`, layerTable(map)]),
     ...kernels.flatMap(kernelParts),
+    ...speeds.flatMap(speedParts),
     ...provenanceParts(data),
     `Written by SpInfer ${plain(version)}.`,
   ];
@@ -139,11 +149,23 @@ function kernelParts({ gpu, method, means }: KernelData): string[] {
   ];
 }
 
-function provenanceParts({ sweeps, evaluations, kernels }: ReportData): string[] {
+/** A section of a page or of a card. */
+export function speedParts({ gpu, command, models }: SpeedData): string[] {
+  const rows = speedRows(models).map((cells) => cells.map(plain));
+  const others = models.flatMap(otherSpeeds);
+  return [
+    `## End-to-end speed on ${plain(gpu)}`,
+    `${SPEED_METHOD} ${plain(command)}`,
+    ...(rows.length === 0 ? [] : [table(SPEED_HEADS, 2, rows)]),
+    ...(others.length === 0 ? [] : [others.map((sentence) => `- ${plain(sentence)}`).join("\n")]),
+  ];
+}
+
+function provenanceParts({ sweeps, evaluations, kernels, speeds }: ReportData): string[] {
   const lists = [
     ...sweeps.map(({ model, provenance }) => [model, provenance] as const),
     ...evaluations.map(({ model, provenance }) => [model, provenance] as const),
-    ...kernels.map(({ gpu, provenance }) => [gpu, provenance] as const),
+    ...[...kernels, ...speeds].map(({ gpu, provenance }) => [gpu, provenance] as const),
   ];
   if (lists.length === 0) return [];
   return [

@@ -5,11 +5,12 @@ import { evaluationSection } from "./evaluationSection.ts";
 import { kernelSection } from "./kernelSection.ts";
 import { layerSection } from "./layerSection.ts";
 import { html, Markup } from "./markup.ts";
+import { speedSection } from "./speedSection.ts";
 import { STYLE } from "./style.ts";
 import { sweepSections } from "./sweepSections.ts";
 
 export function htmlPage(data: ReportData): string {
-  const { title, version, sweeps, evaluations, checkpoints, kernels } = data;
+  const { title, version, sweeps, evaluations, checkpoints, kernels, speeds } = data;
   const page = html`<!doctype html>
 <html lang="en">
 <head>
@@ -27,6 +28,7 @@ ${sweeps.map((sweep) => sweepSections(sweep, sweeps.length > 1))}
 ${evaluationSection(evaluations)}
 ${checkpoints.length === 0 ? undefined : layerSection(checkpoints)}
 ${kernels.map(kernelSection)}
+${speeds.map(speedSection)}
 ${provenance(data)}
 <footer>Written by SpInfer ${version}. Perplexities belong together only with the same text, tokenizer and protocol.</footer>
 </main>
@@ -36,7 +38,7 @@ ${provenance(data)}
   return page.text;
 }
 
-function subtitle({ sweeps, evaluations, kernels }: ReportData): string {
+function subtitle({ sweeps, evaluations, kernels, speeds }: ReportData): string {
   const [sweep] = sweeps;
   const parts = [
     ...(sweep === undefined
@@ -49,16 +51,16 @@ function subtitle({ sweeps, evaluations, kernels }: ReportData): string {
     ...(evaluations.length === 0
       ? []
       : [`${evaluations.length} evaluation${evaluations.length === 1 ? "" : "s"}`]),
-    ...kernels.map(({ gpu }) => gpu),
+    ...new Set([...kernels, ...speeds].map(({ gpu }) => gpu)),
   ];
   return parts.join(" · ");
 }
 
-function provenance({ sweeps, evaluations, kernels }: ReportData): Markup {
+function provenance({ sweeps, evaluations, kernels, speeds }: ReportData): Markup {
   const lists = [
     ...sweeps.map(({ model, provenance: facts }) => [model, facts] as const),
     ...evaluations.map(({ model, provenance: facts }) => [model, facts] as const),
-    ...kernels.map(({ gpu, provenance: facts }) => [gpu, facts] as const),
+    ...[...kernels, ...speeds].map(({ gpu, provenance: facts }) => [gpu, facts] as const),
   ];
   if (lists.length === 0) return html``;
   return html`<section id="provenance"><h2>Provenance</h2>

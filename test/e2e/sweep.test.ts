@@ -227,6 +227,73 @@ describe("a report", () => {
     expect(page).toContain("1.21×");
   });
 
+  const speeds = (manifest: string) => ({
+    ...{ schema: "spinfer.bench-hf/1", created: "2026-11-26T10:00:00+00:00" },
+    command: "spinfer-bench-hf --folder out",
+    gpu: { name: "NVIDIA H100", driver: "580.65", uuid: "GPU-1", powerLimitW: 700 },
+    versions: { torch: "2.11.0" },
+    models: ["other", manifest].map((name) => ({
+      ...{ name, manifest: name === manifest ? manifest : null, prefill: [] },
+      loading: {
+        ...{ device: "cuda", cold: null },
+        warm: { dense: { seconds: [3, 2, 9] }, sparse: { seconds: [1, 2] } },
+      },
+      decode: [
+        {
+          ...{ engine: "fused", sparsity: 0.6, batch: 1, speedup: 1.63 },
+          dense: { tokensPerSecond: 158, peakBytes: 16e9, joulesPerToken: 2.6 },
+          sparse: { tokensPerSecond: 257, peakBytes: 8e9, joulesPerToken: null },
+        },
+      ],
+    })),
+  });
+
+  it("shows the speed of whole models, on the card that of this checkpoint alone", () => {
+    const checkpoint = "sweep/checkpoints/wanda-0.6";
+    const manifest = join(folder, checkpoint, "spinfer_manifest.json");
+    const { manifest_sha256 } = JSON.parse(readFileSync(manifest, "utf8"));
+    writeFileSync(join(folder, "speed.json"), JSON.stringify(speeds(manifest_sha256)));
+    expect(cliJson(["report", "speed.json", "-o", "speed.html"], options)).toMatchObject({
+      sections: ["speeds"],
+    });
+    const page = readFileSync(join(folder, "speed.html"), "utf8");
+    expect(page).toContain("End-to-end speed on NVIDIA H100");
+    expect(page).toContain("1.63×");
+    // medians: 3 s over 1.5 s
+    expect(page).toContain("loading to cuda with a warm page cache 2.00×");
+    expect(report("speed.json", "--card", checkpoint, "-o", "card.md").status).toBe(0);
+    const card = readFileSync(join(folder, "card.md"), "utf8");
+    expect(card).toContain("## End-to-end speed on NVIDIA H100");
+    expect(card).not.toContain("| other |");
+    writeFileSync(join(folder, "speed.json"), JSON.stringify(speeds("ab".repeat(32))));
+    expect(cliError(["report", "speed.json", "--card", checkpoint], options).code).toBe("E_RECORD");
+  });
+
+  it("refuses damaged speeds", () => {
+    const good = speeds("ab".repeat(32));
+    const [model] = good.models;
+    for (const [field, damaged] of [
+      ["gpu.driver", { ...good, gpu: { ...good.gpu, driver: 7 } }],
+      ["models", { ...good, models: "none" }],
+      ["models.0.decode.0.speedup", change({ speedup: -1 })],
+      ["models.0.decode.0.batch", change({ batch: 1.5 })],
+      ["models.0.decode.0.sparse", change({ sparse: undefined })],
+      ["models.0.loading.warm", withModel({ loading: { device: "cuda", cold: null } })],
+    ] as const) {
+      writeFileSync(join(folder, "damaged.json"), JSON.stringify(damaged));
+      expect(cliError(["report", "damaged.json", "-o", "x.html"], options), field).toMatchObject({
+        ...{ status: 3, code: "E_RECORD" },
+        message: expect.stringContaining(field),
+      });
+    }
+    function withModel(changes: object): object {
+      return { ...good, models: [{ ...model, ...changes }] };
+    }
+    function change(changes: object): object {
+      return withModel({ decode: [{ ...model!.decode[0], ...changes }] });
+    }
+  });
+
   it("refuses what is no record", () => {
     writeFileSync(join(folder, "bad.json"), '{"schema":"spinfer.sweep/1","points":[]}');
     writeFileSync(join(folder, "other.json"), '{"schema":"spinfer.sweep/2"}');

@@ -3,7 +3,15 @@
  * matrices, over damaged inputs with our verdicts beside its own, over folders, and fuzzed.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -108,7 +116,7 @@ describe.skipIf(!hasGcc).each(["c11", "c++17"] as const)("the C reader as %s", (
       verdicts(["headers"], judged),
     );
     expect(disagreements).toEqual([]);
-    // several faults in one file, and E_NOT_SAFETENSORS, which is ours alone
+    // several faults in one file
     expect(otherCode / judged.verdicts.length).toBeLessThan(0.1);
   });
 });
@@ -211,6 +219,30 @@ describe.skipIf(!hasGcc)("the C reader and the example on folders", () => {
     expect(status).toBe(3);
   });
 
+  it.each([
+    ["version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a git-lfs pointer"],
+    ["\xef\xbb\xbf \n<!DOCTYPE html><html>", "an HTML or XML page"],
+    ["<Error><Code>AccessDenied", "an HTML or XML page"],
+    [' {"error": "not found"}', "a JSON text"],
+    ["GGUF\x03\0\0\0\0\0\0\0\0\0\0\0", "a GGUF file"],
+    ["PK\x03\x04 archive/data.pkl", "a zip archive or a pickle"],
+    ["\x80\x02}q\0(X\x0f\0\0\0", "a zip archive or a pickle"],
+  ])("says what %j is", (text, kind) => {
+    const { status, output } = read(change("model-00001-of-00004.safetensors", () => latin(text)));
+    expect(output).toMatch(new RegExp(`^E_NOT_SAFETENSORS .*${kind}`, "m"));
+    expect(status).toBe(3);
+  });
+
+  it("refuses a matrix that is too large when dense", () => {
+    const copy = mkdtempSync(join(folder, "large-"));
+    const config = readFileSync(join(sparse, "config.json"));
+    writeFileSync(join(copy, "config.json"), config);
+    writeHeaderAlone(join(copy, "model.safetensors"), 1 << 18, (1 << 17) + 64);
+    const { status, output } = read(copy);
+    expect(output).toMatch(/^E_LIMIT_DENSE .*262144 x 131136/m);
+    expect(status).toBe(3);
+  });
+
   it("multiplies with what it read, as C11 and as C++17", () => {
     const sources = HOST_SOURCES.map((name) => join(ROOT, `kernels/src/${name}.cpp`));
     const host = join(folder, "libspinfer.so");
@@ -225,7 +257,9 @@ describe.skipIf(!hasGcc)("the C reader and the example on folders", () => {
       expect(done.stdout).toMatch(
         /up_proj\.weight: 640 x 256, 60\.0 % zeros, largest error 0\.0e\+00/,
       );
-      expect(done.stdout).toMatch(/^28 products, ABI \d+$/m);
+      expect(done.stdout).toMatch(/^28 products, ABI \d+, \d\.\d{3} s for 4 tokens$/m);
+      const name = "model.layers.0.mlp.up_proj.weight";
+      expect(done.stdout).toMatch(new RegExp(`^${name}: .*, CRC-32 ${dense.get(name)!}$`, "m"));
       expect(done.status).toBe(0);
       expect(spawnSync(example, [sparse, "model.layers.0.mlp.up_proj"]).status).toBe(0);
       expect(spawnSync(example, [sparse, "nothing"]).status).toBe(1);
@@ -233,6 +267,33 @@ describe.skipIf(!hasGcc)("the C reader and the example on folders", () => {
     }
   });
 });
+
+/** A packed weight of these sides with a header, a payload of no bytes, and a hole for offsets. */
+function writeHeaderAlone(path: string, rows: number, cols: number): void {
+  const chunks = (rows / 32) * (cols / 64);
+  const metaBytes = Math.ceil((64 + 4 * (chunks + 1)) / 16) * 16;
+  const meta = Buffer.alloc(64);
+  meta.write("SPTILEBM\x01\0\0\0\x01\x01", "latin1");
+  meta.writeUInt32LE(rows, 16);
+  meta.writeUInt32LE(cols, 20);
+  meta.writeUInt16LE(32, 24);
+  meta.writeUInt16LE(64, 26);
+  meta.writeUInt32LE(64, 28);
+  meta.writeUInt32LE(chunks, 48);
+  const entry = (words: number, begin: number, end: number) => ({
+    ...{ dtype: "I64", shape: [words], data_offsets: [begin, end] },
+  });
+  const header = Buffer.from(
+    JSON.stringify({
+      "a.weight": entry(0, 0, 0),
+      "a.weight_meta": entry(metaBytes / 8, 0, metaBytes),
+    }),
+  );
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  writeFileSync(path, Buffer.concat([length, header, meta]));
+  truncateSync(path, 8 + header.length + metaBytes);
+}
 
 /** Another byte in the middle of a file, which is a packed weight. */
 function damageMiddle(text: string): Buffer {

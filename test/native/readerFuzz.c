@@ -10,6 +10,7 @@ static void fuzz_header(const uint8_t* data, size_t size) {
   char* arena = (char*)malloc(size + 1);
   memcpy(text, data, size);
   text[size] = 0;
+  spinfer_reader_other_kind(text, size < 512 ? size : 512);
   /* as many bytes of data as would fit the header, so that layouts are accepted too */
   if (!spinfer_reader_parse_header(text, size, arena, 16, &list, &error) && error.code[0] != 'E') {
     abort();

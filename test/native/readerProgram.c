@@ -76,6 +76,7 @@ static void run_header(const uint8_t* input, uint32_t bytes) {
     free(text);
     free(arena);
   }
+  if (!good) spinfer_reader_name_other(input, bytes < 512 ? bytes : 512, &error);
   free(list.tensors);
   if (good) {
     puts("accepted");

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { type CardData, htmlPage, markdownPage, modelCard } from "../../src/report/index.ts";
 import { linearScale, logScale, spread } from "../../src/report/scale.ts";
-import { HOSTILE, sampleReport, sampleSweep } from "./sample.ts";
+import { HOSTILE, sampleReport, sampleSpeed, sampleSweep } from "./sample.ts";
 
 describe("the page", () => {
   const page = htmlPage(sampleReport());
@@ -79,6 +79,17 @@ describe("the Markdown form", () => {
     expect(text).toMatch(/^\| 1 \| 50 % \| 12 \| 1\.19× \|/m);
   });
 
+  it("has the speed of whole models, in full", () => {
+    expect(text).toContain("## End-to-end speed on NVIDIA H100 80GB HBM3");
+    expect(text).toContain(
+      "| llama-3-8b | fused | 8 | 60 % | 158.1 | 257.0 | 1.50× | 16.1 GB | 8.65 GB | 2.897 |  |",
+    );
+    expect(text).toContain(
+      "- llama-3-8b: loading to cuda with a cold page cache 2.00×, 5.0 s dense and 2.5 s packed.",
+    );
+    expect(text).toContain("a prompt of 2048 tokens at 60 % zeros (fused) 0.83×.");
+  });
+
   it("escapes every name, so that tables stay tables", () => {
     expect(text).toContain("\\<img src=x onerror=alert(1)\\>\"'&\\|\\`");
     expect(text).not.toMatch(/[^\\]<img/);
@@ -107,6 +118,7 @@ describe("a model card", () => {
         base: { perplexity: 20, stderr: 0.13, delta: 0.07 },
       },
     ],
+    speeds: [],
     provenance: [["manifest", "ab"]],
   };
   const front = (text: string): Record<string, unknown> => parse(text.split("---\n")[1]!);
@@ -139,6 +151,14 @@ describe("a model card", () => {
       ],
     });
     expect(modelCard(card)).toContain("| 20.000 ± 0.130 | 21.400 ± 0.140 | +7 % |");
+  });
+
+  it("has the speeds that were measured of it, and how", () => {
+    const text = modelCard({ ...card, results: [], speeds: [sampleSpeed()] });
+    expect(text).toContain("## End-to-end speed on NVIDIA H100 80GB HBM3");
+    expect(text).toContain("spinfer-bench-hf --model llama-3-8b");
+    expect(text).toContain("- driver: 580.65");
+    expect(front(text)).not.toHaveProperty("model-index");
   });
 
   it("says nothing of what it does not know", () => {

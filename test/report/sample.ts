@@ -1,5 +1,11 @@
 /** A report's data with everything that a page can show: many methods, many blocks, hostile names. */
-import type { LayerCell, PointData, ReportData, SweepData } from "../../src/report/index.ts";
+import type {
+  LayerCell,
+  PointData,
+  ReportData,
+  SpeedData,
+  SweepData,
+} from "../../src/report/index.ts";
 
 export const HOSTILE = `<img src=x onerror=alert(1)>"'&|\`\u202e*_[x](y)`;
 const KINDS = ["mlp.down_proj", "mlp.up_proj", "self_attn.k_proj", "self_attn.q_proj"];
@@ -110,6 +116,31 @@ export function sampleReport(): ReportData {
         ],
         provenance: [["driver", "580.65, CUDA 13.0"]],
       },
+    ],
+    speeds: [sampleSpeed()],
+  };
+}
+
+export function sampleSpeed(): SpeedData {
+  return {
+    gpu: "NVIDIA H100 80GB HBM3",
+    command: "spinfer-bench-hf --model llama-3-8b",
+    models: ["llama-3-8b", HOSTILE].map((model) => ({
+      model,
+      manifest: "ab".repeat(32),
+      decode: [1, 8].flatMap((batch) =>
+        [0.5, 0.6].map((sparsity) => ({
+          ...{ engine: "fused", sparsity, batch, ratio: 1 + sparsity - batch / 80 },
+          dense: { tokensPerSecond: 158.1, peakBytes: 16_090_000_000, joulesPerToken: 2.897 },
+          sparse: { tokensPerSecond: 257.04, peakBytes: 8_650_000_000, joulesPerToken: null },
+        })),
+      ),
+      prefill: [{ engine: "fused", sparsity: 0.6, tokens: 2048, ratio: 0.83 }],
+      loading: [{ pageCache: "cold" as const, device: "cuda", denseMs: 5000, sparseMs: 2500 }],
+    })),
+    provenance: [
+      ["driver", "580.65"],
+      ["command", "spinfer-bench-hf --model llama-3-8b"],
     ],
   };
 }

@@ -251,6 +251,21 @@ def test_unpacks_into_a_new_folder_only(folder: Make, tmp_path: Path) -> None:
         unpack(made.path, made.path / "dense")
 
 
+def test_numbers_of_the_config_stay_as_they_are_written(folder: Make, tmp_path: Path) -> None:
+    made = folder()
+    path = made.path / "config.json"
+    # transformers tells 0.0 from 0, and refuses one where it wants the other
+    numbers = '"a": 0.0, "b": 0, "c": -1, "d": 1e-05, "e": 1e3, "f": -2.0, "g": [1.0, 1]'
+    path.write_text(path.read_text().replace("{", f"{{{numbers}, ", 1))
+    unpack(made.path, tmp_path / "dense")
+    text = (tmp_path / "dense" / "config.json").read_text()
+    found = json.loads(text)
+    kinds = {key: type(value) for key, value in found.items() if len(key) == 1 and key != "g"}
+    assert kinds == {"a": float, "b": int, "c": int, "d": float, "e": float, "f": float}
+    assert [type(value) for value in found["g"]] == [float, int]
+    assert (found["c"], found["d"], found["e"], found["f"]) == (-1, 1e-05, 1000, -2)
+
+
 def test_what_the_system_refuses_has_a_code(folder: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     made = folder()
     checkpoint = open_folder(made.path)

@@ -325,6 +325,45 @@ def test_loads_biases_and_transposed_weights(
     torch.testing.assert_close(logits(models[0]), logits(models[1]), rtol=1e-4, atol=1e-4)
 
 
+def mixture(kind: str, folder: Path) -> Path:
+    """A model with experts: 4.x has a linear layer for each of their weights, 5.x merges them."""
+    torch.manual_seed(4)
+    common = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2, "hidden_size": 64}
+    common |= {"intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
+    common |= {"num_key_value_heads": 2, "num_experts_per_tok": 2}
+    if kind == "mixtral":
+        config = transformers.MixtralConfig(**common, num_local_experts=4)
+        model = transformers.MixtralForCausalLM(config)
+    else:
+        sizes = {"moe_intermediate_size": 64, "shared_expert_intermediate_size": 64}
+        config = transformers.Qwen2MoeConfig(**common, **sizes, num_experts=4)
+        model = transformers.Qwen2MoeForCausalLM(config)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "outside"), [("mixtral", 8), ("qwen2-moe", 14)])
+def test_experts_are_packed_or_refused(
+    kind: str, outside: int, prune: Prune, tmp_path: Path
+) -> None:
+    model = mixture(kind, tmp_path / "model")
+    sparse, dense = prune(model)
+    packed = sum(tensor.packed for tensor in spinfer.open_folder(sparse).tensors.values())
+    assert packed == outside + 24
+    if IS_5:
+        with refused("E_ARCH_SHAPE", "has no linear layer"):
+            load(sparse)
+    else:
+        loaded = load(sparse)
+        assert len(layers(loaded)) == packed
+        assert torch.equal(logits(loaded), logits(load(dense)))
+    # what else is packed works beside experts that are left dense
+    sparse, dense = prune(model, "--ignore", "*experts*")
+    loaded = load(sparse)
+    assert len(layers(loaded)) == outside
+    assert torch.equal(logits(loaded), logits(load(dense)))
+
+
 def damaged(folder: Path, out: Path, change: Callable[[bytearray], bytearray]) -> Path:
     shutil.copytree(folder, out)
     file = out / "model.safetensors"

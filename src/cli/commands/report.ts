@@ -69,8 +69,8 @@ async function card(given: Arguments, paths: readonly string[]): Promise<Page> {
   return { output, form: "card", text: modelCard(data), sections: ["card"] };
 }
 
-function sectionsOf({ sweeps, evaluations, checkpoints, kernels }: ReportData): string[] {
-  return Object.entries({ sweeps, evaluations, checkpoints, kernels })
+function sectionsOf({ sweeps, evaluations, checkpoints, kernels, speeds }: ReportData): string[] {
+  return Object.entries({ sweeps, evaluations, checkpoints, kernels, speeds })
     .filter(([, list]) => list.length > 0)
     .map(([name]) => name);
 }

@@ -9,7 +9,7 @@ import { VERSION } from "../../core/version.ts";
 import type { EvalReport } from "../../eval/report.ts";
 import { closeFiles } from "../../io/openFile.ts";
 import { readSmallFile } from "../../io/smallFile.ts";
-import type { CardData, CardResult } from "../../report/index.ts";
+import type { CardData, CardResult, SpeedData } from "../../report/index.ts";
 import { CARD_FILE, MANIFEST_FILE, type Manifest, readManifest } from "../manifest.ts";
 import { badRecord, type SweepResult } from "../sweep/record.ts";
 import { denseSizeOf } from "../tensorSizes.ts";
@@ -30,7 +30,8 @@ export async function cardData(
   try {
     const manifest = readManifest(await readSmallFile(path, LARGEST_MANIFEST), path);
     const results = records.flatMap((record) => resultsOf(record, manifest.manifest_sha256));
-    if (results.length === 0) {
+    const speeds = records.flatMap((record) => speedsOf(record, manifest.manifest_sha256));
+    if (results.length + speeds.length === 0) {
       const paths = records.map((record) => record.path).join(", ");
       throw badRecord(paths, `no figure in it is of ${checkpoint}`);
     }
@@ -48,6 +49,7 @@ export async function cardData(
       bytes: Object.values(manifest.tensors).reduce((sum, { bytes }) => sum + bytes, 0),
       denseBytes: denseSizeOf(manifest),
       results,
+      speeds,
       provenance: provenanceOf(manifest),
     };
   } finally {
@@ -89,6 +91,13 @@ function resultsOf(record: AnyRecord, manifest: string): CardResult[] {
   return points
     .filter(({ manifest_sha256 }) => manifest_sha256 === manifest)
     .map((point) => sweepResult(point, dense));
+}
+
+/** A record of several models, with none but this checkpoint. */
+function speedsOf(record: AnyRecord, manifest: string): SpeedData[] {
+  if (record.kind !== "speed") return [];
+  const models = record.record.models.filter((model) => model.manifest === manifest);
+  return models.length === 0 ? [] : [{ ...record.record, models }];
 }
 
 function evalResult(report: EvalReport): CardResult {

@@ -3,7 +3,7 @@ import { VERSION } from "../../core/version.ts";
 import { type EvalReport, readEvalReport } from "../../eval/report.ts";
 import { closeFiles } from "../../io/openFile.ts";
 import { readSmallFile } from "../../io/smallFile.ts";
-import type { KernelData, LayerMap, ReportData } from "../../report/index.ts";
+import type { KernelData, LayerMap, ReportData, SpeedData } from "../../report/index.ts";
 import { MANIFEST_SCHEMA, type Manifest, readManifest } from "../manifest.ts";
 import {
   badRecord,
@@ -15,6 +15,7 @@ import {
 import { evaluationData, nameOf } from "./evaluationData.ts";
 import { kernelData, readKernelRecord } from "./kernelData.ts";
 import { manifestMap } from "./layerMaps.ts";
+import { readSpeedRecord, SPEED_SCHEMA } from "./speedData.ts";
 import { sweepData } from "./sweepData.ts";
 
 const LARGEST = 1024 ** 3;
@@ -25,7 +26,8 @@ export type AnyRecord =
   | { readonly kind: "sweep"; readonly path: string; readonly record: SweepRecord }
   | { readonly kind: "eval"; readonly path: string; readonly record: EvalReport }
   | { readonly kind: "manifest"; readonly path: string; readonly record: Manifest }
-  | { readonly kind: "kernels"; readonly path: string; readonly record: KernelData };
+  | { readonly kind: "kernels"; readonly path: string; readonly record: KernelData }
+  | { readonly kind: "speed"; readonly path: string; readonly record: SpeedData };
 
 /** Throws E_RECORD, E_EVAL_REPORT, E_MANIFEST, E_IO. */
 export async function readRecords(paths: readonly string[]): Promise<readonly AnyRecord[]> {
@@ -40,6 +42,9 @@ export async function readRecords(paths: readonly string[]): Promise<readonly An
 
 function recordOf(bytes: Uint8Array, path: string): AnyRecord {
   const raw = parseRecord(bytes, path);
+  if (raw["schema"] === SPEED_SCHEMA) {
+    return { kind: "speed", path, record: readSpeedRecord(raw, path) };
+  }
   if (raw["schema"] !== RESULT_SCHEMA) return ownRecord(String(raw["schema"]), bytes, path);
   const result = raw["result"];
   if (raw["command"] === "bench kernels") {
@@ -84,5 +89,6 @@ export function reportData(records: readonly AnyRecord[], title: string | undefi
     ),
     checkpoints: maps,
     kernels: records.flatMap((one) => (one.kind === "kernels" ? [one.record] : [])),
+    speeds: records.flatMap((one) => (one.kind === "speed" ? [one.record] : [])),
   };
 }

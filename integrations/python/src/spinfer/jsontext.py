@@ -31,6 +31,10 @@ class NotCount(float):
     """A number that is no whole number from 0 to 2^53 − 1."""
 
 
+class Fraction(NotCount):
+    """One that is written with a point or an exponent: 0.0 is no 0 to loaders that check types."""
+
+
 def parse(data: bytes, *, non_finite: bool = False) -> Any:
     """The value of JSON text. Raises JsonFault. With `non_finite`, NaN and Infinity are numbers."""
     try:
@@ -42,7 +46,7 @@ def parse(data: bytes, *, non_finite: bool = False) -> Any:
     decoder = json.JSONDecoder(
         object_pairs_hook=_object,
         parse_int=_integer,
-        parse_float=NotCount,
+        parse_float=Fraction,
         parse_constant=NotCount if non_finite else _refuse_constant,
     )
     try:
@@ -117,6 +121,8 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in members(value, "an object").items()}
     if isinstance(value, list):
         return [plain(item) for item in value]
+    if isinstance(value, Fraction):
+        return float(value)
     if isinstance(value, NotCount):
         number = float(value)
         return int(number) if number.is_integer() and abs(number) < MAX_COUNT else number

@@ -46,6 +46,16 @@ def check_manifest(checkpoint: Checkpoint) -> None:
         raise _damaged(str(path), f"it does not list the tensors that are there: {shown}")
 
 
+def manifest_hash(folder: Path) -> str | None:
+    """What names a checkpoint: its manifest's own hash. Raises E_MANIFEST, E_IO."""
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        return None
+    with reading(path):
+        found: str = read_manifest(path.read_bytes(), str(path))["manifest_sha256"]
+    return found
+
+
 def read_manifest(data: bytes, path: str) -> dict[str, Any]:
     """Parses a manifest and checks its own hash and its parts that are used. Raises E_MANIFEST."""
     own = _SELF.search(data)

@@ -321,7 +321,8 @@ def _module_of(model: Any, tensor: str, origin: Origin) -> tuple[str, Any]:
         f"{origin}: {type(model).__name__} has no linear layer {path}",
         origin=origin,
         expected="packed weights of linear layers only",
-        hint="Write the checkpoint as a dense folder (spinfer-unpack) for this architecture",
+        hint="Prune without these matrices (for merged experts: --ignore '*experts*'), or write "
+        "the checkpoint as a dense folder (spinfer-unpack)",
     )
 
 

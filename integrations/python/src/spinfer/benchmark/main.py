@@ -21,6 +21,7 @@ import spinfer
 
 from .. import native
 from ..errors import SpInferError
+from ..manifest import manifest_hash
 from . import folder as folders
 from .loading import load, measure_loading, save_folders
 from .measure import Energy, read_bandwidth
@@ -208,6 +209,7 @@ def _folder_model(options: argparse.Namespace, context: Context) -> dict[str, An
     weights = folders.weights_of(model, options.folder.name)
     found = _empty(weights.shape, "folder")
     found["loading"] = loading
+    found["manifest"] = manifest_hash(options.folder)
     if ids is not None:
         found["perplexity"] = {"sparse": packed, "dense": folders.perplexity(model, ids)}
     _add(found, measure(weights, sparsity, context))
@@ -222,6 +224,7 @@ def _empty(shape: Shape, source: str) -> dict[str, Any]:
         "weights": source,
         "dtype": shape.dtype,
         "layers": shape.layers,
+        "manifest": None,
         "loading": None,
         "perplexity": None,
         "decode": [],

@@ -1,7 +1,8 @@
 /** What pruners that only score and drop have in common: how many go, and from what. */
 import type { Amount, ConfiguredPruner, PruneContext, WeightMatrix } from "./definePruner.ts";
+import { plainDense } from "./denseKernels.ts";
 import { dropCount, exactly, keptByPattern } from "./pattern.ts";
-import { dropLowest, dropLowestPerRow, keepNOfM, type RowScores } from "./scores.ts";
+import { dropLowest, keepNOfM, type RowScores } from "./scores.ts";
 
 export type ScoreScope = "matrix" | "row";
 
@@ -24,8 +25,13 @@ export function byScore(
       expectNonzeros: (rows, cols) => exactly(rows * (cols - dropCount(cols, sparsity))),
       prune(weight, context) {
         const { bits, rows, cols } = weight;
+        const { markLowest } = context.dense ?? plainDense;
         const drop = dropCount(cols, sparsity);
-        dropLowestPerRow(bits, rows, cols, drop, scoresOf(weight, context));
+        if (drop === 0) return;
+        markLowest({ rows, cols }, drop, scoresOf(weight, context), (row, marks) => {
+          const at = row * cols;
+          for (let j = 0; j < cols; j++) bits[at + j]! &= marks[j]! - 1;
+        });
       },
     };
   }

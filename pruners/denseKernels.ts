@@ -1,10 +1,10 @@
 /**
- * What Cholesky factors and weight updates are made of, in float64: a product, and elimination in
- * rows. Every sum is taken in the same order by the plain twins here and by wasm/dense.wasm, so that
- * both give the same bits.
+ * What Cholesky factors, weight updates and masks are made of, in float64: a product, elimination in
+ * rows, and the least of scores. Every sum is taken in the same order by the plain twins here and by
+ * wasm/dense.wasm, so that both give the same bits.
  */
 import { createArena } from "../src/core/wasmMemory.ts";
-import { rankOf } from "./scores.ts";
+import { LowestMarker, type RowScores, rankOf } from "./scores.ts";
 
 /** A part of a row-major matrix: where it begins, and how far one row is from the next. */
 export interface DensePart {
@@ -48,6 +48,16 @@ export interface DenseKernels {
     groups: GroupChoice,
     marks: Uint8Array,
   ): void;
+  /**
+   * Marks the `drop` least scores of every row with 1, lowest index first among equals, and the
+   * others with 0. `take` is called with the marks of each row, which are its own only meanwhile.
+   */
+  markLowest(
+    size: RowsSize,
+    drop: number,
+    scoresOf: RowScores,
+    take: (row: number, marks: Uint8Array) => void,
+  ): void;
 }
 
 export interface GroupChoice {
@@ -61,6 +71,8 @@ export interface GroupChoice {
 const DEPTH = 512;
 /** Rows that are copied into WebAssembly memory together. */
 const ROWS = 64;
+/** Scores that are in WebAssembly memory together. */
+const SCORES = 1 << 15;
 
 export const plainDense: DenseKernels = {
   subtractProduct(c, a, b, { rows, cols, depth }) {
@@ -93,6 +105,15 @@ export const plainDense: DenseKernels = {
         for (let j = 0; j < count; j++)
           if (group[j] === 1) eliminateOne(values, at, upper, cols, from + j);
       }
+    }
+  },
+  markLowest({ rows, cols }, drop, scoresOf, take) {
+    const [scores, marks] = [new Float64Array(cols), new Uint8Array(cols)];
+    const marker = new LowestMarker(scores);
+    for (let row = 0; row < rows; row++) {
+      scoresOf(row, scores);
+      marker.mark(drop, marks);
+      take(row, marks);
     }
   },
 };
@@ -136,7 +157,7 @@ function eliminateOne(
   for (let k = j + 1; k < cols; k++) values[at + k]! -= x * upper[j * cols + k]!;
 }
 
-/** The twins on wasm/dense.wasm. Memory: DEPTH × (cols + ROWS) values, or cols × (cols + ROWS). */
+/** The twins on wasm/dense.wasm. Memory: the larger of two operands, in pieces, or two rows of scores. */
 export function createWasmDense(module: Uint8Array): DenseKernels {
   const arena = createArena(module);
 
@@ -192,6 +213,21 @@ export function createWasmDense(module: Uint8Array): DenseKernels {
       byRows(part, upper, size, { marks }, (at, rows) =>
         arena.call("eliminate", at.rows, at.upper, at.marks, rows, size.cols),
       );
+    },
+    markLowest({ rows, cols }, drop, scoresOf, take) {
+      const together = Math.max(1, Math.min(rows, Math.floor(SCORES / cols)));
+      const scoresAt = arena.reserve(8 * (together + 1) * cols + together * cols);
+      const scratchAt = scoresAt + 8 * together * cols;
+      const marksAt = scratchAt + 8 * cols;
+      for (let row = 0; row < rows; row += together) {
+        const height = Math.min(together, rows - row);
+        const scores = arena.doubles(scoresAt, height * cols);
+        for (let i = 0; i < height; i++)
+          scoresOf(row + i, scores.subarray(i * cols, (i + 1) * cols));
+        arena.call("mark_lowest", marksAt, scoresAt, scratchAt, height, cols, drop);
+        const marks = arena.bytes(marksAt, height * cols);
+        for (let i = 0; i < height; i++) take(row + i, marks.subarray(i * cols, (i + 1) * cols));
+      }
     },
     eliminateGroups(part, upper, size, { n, m, scales }, marks) {
       byRows(part, upper, size, { marks, scales }, (at, rows) =>

@@ -106,23 +106,6 @@ function sortSmall(scores: Float64Array): void {
   }
 }
 
-/** In each row zeroes the `drop` weights of least score. */
-export function dropLowestPerRow(
-  bits: WeightBits,
-  rows: number,
-  cols: number,
-  drop: number,
-  rowScores: RowScores,
-): void {
-  if (drop === 0) return;
-  const scores = new Float64Array(cols);
-  const finder = new ThresholdFinder(scores);
-  for (let row = 0; row < rows; row++) {
-    rowScores(row, scores);
-    dropBelow(bits, row * cols, scores, cols, finder.find(cols, drop));
-  }
-}
-
 /** Zeroes what is below the threshold; returns the ties that are left over. */
 export function dropBelow(
   bits: WeightBits,
@@ -227,17 +210,29 @@ function compareRest(
   return thresholdOf(found, drop);
 }
 
-/** Marks the `drop` least of some scores with 1, lowest index first among equals. */
-export function lowestScores(scores: Float64Array, drop: number): Uint8Array {
-  const marks = new Uint8Array(scores.length);
-  if (drop === 0) return marks;
-  const { score: threshold, ties } = new ThresholdFinder(scores).find(scores.length, drop);
-  let left = ties;
-  for (let i = 0; i < scores.length; i++) {
-    const score = scores[i]!;
-    if (score < threshold || (score === threshold && left-- > 0)) marks[i] = 1;
+/** Marks the `drop` least of an array's scores with 1, lowest index first among equals. */
+export class LowestMarker {
+  private readonly scores: Float64Array;
+  private readonly finder: ThresholdFinder;
+
+  constructor(scores: Float64Array) {
+    this.scores = scores;
+    this.finder = new ThresholdFinder(scores);
   }
-  return marks;
+
+  mark(drop: number, marks: Uint8Array): void {
+    const { scores } = this;
+    if (drop === 0) {
+      marks.fill(0);
+      return;
+    }
+    const { score: threshold, ties } = this.finder.find(scores.length, drop);
+    let left = ties;
+    for (let i = 0; i < scores.length; i++) {
+      const score = scores[i]!;
+      marks[i] = score < threshold || (score === threshold && left-- > 0) ? 1 : 0;
+    }
+  }
 }
 
 /** In each group of `m` neighbours in a row (the last may be shorter) keeps the `n` best. */

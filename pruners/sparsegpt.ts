@@ -26,7 +26,6 @@ import {
 import { type DenseKernels, plainDense } from "./denseKernels.ts";
 import { inverseFactor, transposedBlock } from "./inverseFactor.ts";
 import { dropCount, exactly, keptByPattern } from "./pattern.ts";
-import { lowestScores } from "./scores.ts";
 import { keyMask } from "./select.ts";
 import { statistic } from "./statistics.ts";
 import { finiteValues, keptBits } from "./weightValues.ts";
@@ -134,7 +133,13 @@ class Surgery {
       this.writeBlock(begin, width, marks);
     } else {
       const drop = dropCount(rows * width, sparsity);
-      const marks = lowestScores(this.blockScores(begin, width), drop);
+      const marks = new Uint8Array(rows * width);
+      this.kernels.markLowest(
+        { rows: 1, cols: rows * width },
+        drop,
+        (_, scores) => this.blockScores(begin, width, scores),
+        (_, lowest) => marks.set(lowest),
+      );
       this.kernels.eliminate(part, upper, size, marks);
       this.writeBlock(begin, width, marks);
     }
@@ -160,11 +165,10 @@ class Surgery {
   }
 
   /** w² / U_jj² of a block; what is not finite goes last, what is always multiplied by zero first. */
-  private blockScores(begin: number, width: number): Float64Array {
+  private blockScores(begin: number, width: number, scores: Float64Array): void {
     const { bits, rows, cols, dtype } = this.weight;
     const { values, scales } = this;
     const [mask, infinity] = [keyMask(bits), INFINITY_BITS[dtype]];
-    const scores = new Float64Array(rows * width);
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < width; j++) {
         const at = i * cols + begin + j;
@@ -175,7 +179,6 @@ class Surgery {
           : Number.POSITIVE_INFINITY;
       }
     }
-    return scores;
   }
 
   private nonfiniteMarks(begin: number, width: number): Uint8Array {

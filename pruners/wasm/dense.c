@@ -1,4 +1,4 @@
-/* What Cholesky factors and weight updates are made of, in float64 with WebAssembly SIMD. Each sum
+/* What Cholesky factors, weight updates and masks are made of, in float64 with WebAssembly SIMD. Each sum
  * of a product has two parts, of even and of odd places, added at the end: ../denseKernels.ts has
  * the plain twins that sum in the same order and so give the same bits. */
 #include <wasm_simd128.h>
@@ -138,5 +138,93 @@ void eliminate_groups(double* values, const double* upper, u8* marks, const doub
       for (u32 j = from; j < from + size; ++j)
         if (marks[j] != 0) eliminate_one(values, upper, j, cols);
     }
+  }
+}
+
+typedef unsigned long long u64;
+
+/* Scores are 0 or more, and infinity: their bits order them. First they are counted by the upper
+ * half of their bits: the eight binary orders below the greatest, 128 steps in each. */
+enum { BINS = 1024, SHIFT = 13, SMALL = 24, DIGITS = 256 };
+static const u32 SPAN = BINS << SHIFT;
+
+static inline u32 bin_of(u64 score, u32 least) {
+  const u32 upper = (u32)(score >> 32);
+  return upper <= least ? 0 : (upper - least) >> SHIFT;
+}
+
+/* The bin of the score of rank `*rank`, which becomes its rank within the bin. */
+static u32 find_bin(const u32* counts, u32* rank) {
+  u32 bin = 0;
+  while (counts[bin] <= *rank) *rank -= counts[bin++];
+  return bin;
+}
+
+static void sort_small(u64* scores, u32 count) {
+  for (u32 i = 1; i < count; ++i) {
+    const u64 score = scores[i];
+    u32 at = i;
+    for (; at > 0 && scores[at - 1] > score; --at) scores[at] = scores[at - 1];
+    scores[at] = score;
+  }
+}
+
+/* The score of rank `rank`, digit by digit; the scores that cannot be it are dropped. */
+static u64 select_score(u64* scores, u32 count, u32 rank) {
+  u32 counts[DIGITS];
+  for (u32 shift = 64; count > SMALL && shift != 0;) {
+    shift -= 8;
+    for (u32 i = 0; i < DIGITS; ++i) counts[i] = 0;
+    for (u32 i = 0; i < count; ++i) ++counts[scores[i] >> shift & (DIGITS - 1)];
+    const u32 digit = find_bin(counts, &rank);
+    u32 kept = 0;
+    for (u32 i = 0; i < count; ++i) {
+      const u64 score = scores[i];
+      scores[kept] = score;
+      kept += (score >> shift & (DIGITS - 1)) == digit;
+    }
+    count = kept;
+  }
+  if (count <= SMALL) sort_small(scores, count);
+  return scores[count <= SMALL ? rank : 0]; /* more are all equal */
+}
+
+static void mark_row(u8* marks, const u64* scores, u64* scratch, u32 cols, u32 drop) {
+  static u32 counts[BINS];
+  u32 greatest = 0, found = 0, rank = drop - 1;
+  for (u32 i = 0; i < cols; ++i) {
+    const u32 upper = (u32)(scores[i] >> 32);
+    if (upper > greatest) greatest = upper;
+  }
+  const u32 least = greatest < SPAN ? 0 : greatest - SPAN + 1;
+  for (u32 i = 0; i < BINS; ++i) counts[i] = 0;
+  for (u32 i = 0; i < cols; ++i) ++counts[bin_of(scores[i], least)];
+  const u32 bin = find_bin(counts, &rank);
+  for (u32 i = 0; i < cols; ++i) {
+    scratch[found] = scores[i];
+    found += bin_of(scores[i], least) == bin;
+  }
+  const u64 threshold = select_score(scratch, found, rank);
+  u32 below = 0;
+  for (u32 i = 0; i < cols; ++i) {
+    marks[i] = scores[i] < threshold;
+    below += marks[i];
+  }
+  for (u32 i = 0, ties = drop - below; ties != 0; ++i) {
+    if (scores[i] != threshold) continue;
+    marks[i] = 1;
+    --ties;
+  }
+}
+
+/* Marks the `drop` least scores of each row with 1 and the others with 0; among equals the lowest
+ * index goes first. `scratch` is as large as a row. */
+EXPORT("mark_lowest")
+void mark_lowest(u8* marks, const u64* scores, u64* scratch, u32 rows, u32 cols, u32 drop) {
+  for (u32 row = 0; row < rows; ++row, marks += cols, scores += cols) {
+    if (drop != 0)
+      mark_row(marks, scores, scratch, cols, drop);
+    else
+      for (u32 i = 0; i < cols; ++i) marks[i] = 0;
   }
 }

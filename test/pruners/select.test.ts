@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { lowestScores } from "../../pruners/scores.ts";
+import { plainDense } from "../../pruners/denseKernels.ts";
 import { lowestThreshold, plainSelect, type Threshold } from "../../pruners/select.ts";
 import { createRandom } from "../helpers/random.ts";
-import { allSelects, wasmSelect } from "./kernels.ts";
+import { allSelects, wasmDense, wasmSelect } from "./kernels.ts";
 import { expectSameBits } from "./weights.ts";
 
 describe("lowestThreshold", () => {
@@ -78,7 +78,10 @@ describe.each(allSelects)("the $name kernels", (kernels) => {
   });
 });
 
-describe("lowestScores", () => {
+describe.each([
+  ["plain", plainDense],
+  ["WebAssembly", wasmDense],
+])("the lowest scores, %s", (_, { markLowest }) => {
   /** An order in which the middle of first, middle and last is mostly next to the least. */
   function unevenSplits(count: number): Float64Array {
     const half = count / 2;
@@ -99,14 +102,24 @@ describe("lowestScores", () => {
     ["up and down", (n: number) => Float64Array.from({ length: n }, (_, i) => Math.min(i, n - i))],
     ["an order against splitting", unevenSplits],
     ["at random", (n: number) => Float64Array.from({ length: n }, () => random.int(2 ** 29))],
-  ])("are those that a stable sort puts first: %s", (_, make) => {
-    for (const count of [1, 24, 25, 400, 20_000]) {
+  ])("are those that a stable sort puts first: %s", (__, make) => {
+    for (const count of [1, 24, 25, 400, 20_000, 40_000]) {
       const scores = squeezed(make(count));
       const order = [...scores.keys()].sort((a, b) => scores[a]! - scores[b]! || a - b);
       for (const drop of [1, count >> 2, count >> 1, count]) {
         const expected = new Uint8Array(count);
         for (const at of order.slice(0, drop)) expected[at] = 1;
-        expect(lowestScores(scores, drop)).toEqual(expected);
+        // a second row, so that nothing is left of the first
+        const last = count - 1;
+        const rowScores = (row: number, target: Float64Array): void => {
+          for (let i = 0; i < count; i++) target[i] = scores[row === 0 ? i : last - i]!;
+        };
+        const found: Uint8Array[] = [];
+        markLowest({ rows: 2, cols: count }, drop, rowScores, (_row, marks) =>
+          found.push(marks.slice()),
+        );
+        expect(found[0]).toEqual(expected);
+        expect(found[1]!.reduce((sum, mark) => sum + mark, 0)).toBe(drop);
       }
     }
   });

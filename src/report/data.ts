@@ -124,9 +124,21 @@ export interface ModelSpeed {
   readonly model: string;
   /** SHA-256 of the manifest of the checkpoint that was measured; absent: random weights. */
   readonly manifest?: string | undefined;
+  readonly perplexity?: SpeedPerplexity | undefined;
   readonly decode: readonly DecodeSpeed[];
   readonly prefill: readonly PrefillSpeed[];
   readonly loading: readonly LoadingSpeed[];
+}
+
+/** Of both sides, which have the same weights. */
+export interface SpeedPerplexity {
+  readonly dense: { readonly value: number };
+  readonly sparse: {
+    readonly value: number;
+    /** Scored. */
+    readonly tokens: number;
+    readonly window: number;
+  };
 }
 
 export interface DecodeSpeed {
@@ -143,6 +155,8 @@ export interface DecodeSpeed {
 
 export interface SideSpeed {
   readonly tokensPerSecond: number;
+  /** Standard deviation of it over the rounds. */
+  readonly deviation?: number | undefined;
   readonly peakBytes: number;
   readonly joulesPerToken: number | null;
 }

@@ -10,6 +10,7 @@ export type {
   ModelSpeed,
   PointData,
   ReportData,
+  SideSpeed,
   SpeedData,
   SweepData,
 } from "./data.ts";

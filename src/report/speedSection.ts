@@ -1,6 +1,6 @@
 /** Whole models, dense and packed, as spinfer-bench-hf measured them in one process. */
 import { formatBytes, formatDuration, formatPercent } from "../core/text.ts";
-import type { DecodeSpeed, ModelSpeed, SpeedData } from "./data.ts";
+import type { DecodeSpeed, ModelSpeed, SpeedData, SpeedPerplexity } from "./data.ts";
 import { type Dot, dotPlot } from "./dotPlot.ts";
 import { html, type Markup } from "./markup.ts";
 import { bothWidths } from "./sweepSections.ts";
@@ -60,16 +60,26 @@ function cellsOf({ engine, sparsity, batch, ratio, dense, sparse }: DecodeSpeed)
   const sides = [dense, sparse];
   return [
     ...[engine, String(batch), formatPercent(sparsity)],
-    ...sides.map(({ tokensPerSecond }) => tokensPerSecond.toFixed(1)),
+    ...sides.map(({ tokensPerSecond, deviation }) =>
+      [tokensPerSecond, ...(deviation === undefined ? [] : [deviation])]
+        .map((value) => value.toFixed(1))
+        .join(" ± "),
+    ),
     times(ratio),
     ...sides.map(({ peakBytes }) => formatBytes(peakBytes)),
     ...sides.map(({ joulesPerToken }) => joulesPerToken?.toFixed(3) ?? ""),
   ];
 }
 
+function perplexityOf({ dense, sparse }: SpeedPerplexity): string {
+  const values = `${sparse.value.toFixed(3)} packed and ${dense.value.toFixed(3)} dense`;
+  return `perplexity ${values}, over ${sparse.tokens} tokens in windows of ${sparse.window}.`;
+}
+
 /** Sentences of what is no decoding. */
-export function otherSpeeds({ model, prefill, loading }: ModelSpeed): string[] {
+export function otherSpeeds({ model, perplexity, prefill, loading }: ModelSpeed): string[] {
   return [
+    ...(perplexity === undefined ? [] : [`${model}: ${perplexityOf(perplexity)}`]),
     ...prefill.map(
       ({ engine, sparsity, tokens, ratio }) =>
         `${model}: a prompt of ${tokens} tokens at ${formatPercent(sparsity)} zeros (${engine}) ${times(ratio)}.`,

@@ -238,10 +238,18 @@ describe("a report", () => {
         ...{ device: "cuda", cold: null },
         warm: { dense: { seconds: [3, 2, 9] }, sparse: { seconds: [1, 2] } },
       },
+      perplexity: {
+        dense: { value: 5.5, tokens: 4096, window: 2048 },
+        sparse: { value: 5.5, tokens: 4096, window: 2048 },
+      },
       decode: [
         {
           ...{ engine: "fused", sparsity: 0.6, batch: 1, speedup: 1.63 },
-          dense: { tokensPerSecond: 158, peakBytes: 16e9, joulesPerToken: 2.6 },
+          dense: {
+            ...{ tokensPerSecond: 158, stepMs: { median: 6, deviation: 0.06 } },
+            peakBytes: 16e9,
+            joulesPerToken: 2.6,
+          },
           sparse: { tokensPerSecond: 257, peakBytes: 8e9, joulesPerToken: null },
         },
       ],
@@ -259,6 +267,8 @@ describe("a report", () => {
     const page = readFileSync(join(folder, "speed.html"), "utf8");
     expect(page).toContain("End-to-end speed on NVIDIA H100");
     expect(page).toContain("1.63×");
+    expect(page).toContain("158.0 ± 1.6");
+    expect(page).toContain("perplexity 5.500 packed and 5.500 dense, over 4096 tokens");
     // medians: 3 s over 1.5 s
     expect(page).toContain("loading to cuda with a warm page cache 2.00×");
     expect(report("speed.json", "--card", checkpoint, "-o", "card.md").status).toBe(0);

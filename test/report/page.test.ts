@@ -82,12 +82,15 @@ describe("the Markdown form", () => {
   it("has the speed of whole models, in full", () => {
     expect(text).toContain("## End-to-end speed on NVIDIA H100 80GB HBM3");
     expect(text).toContain(
-      "| llama-3-8b | fused | 8 | 60 % | 158.1 | 257.0 | 1.50× | 16.1 GB | 8.65 GB | 2.897 |  |",
+      "| llama-3-8b | fused | 8 | 60 % | 158.1 ± 0.1 | 257.0 | 1.50× | 16.1 GB | 8.65 GB | 2.897 |  |",
     );
     expect(text).toContain(
       "- llama-3-8b: loading to cuda with a cold page cache 2.00×, 5.0 s dense and 2.5 s packed.",
     );
     expect(text).toContain("a prompt of 2048 tokens at 60 % zeros (fused) 0.83×.");
+    expect(text).toContain(
+      "- llama-3-8b: perplexity 5.625 packed and 5.500 dense, over 36846 tokens in windows of 2048.",
+    );
   });
 
   it("escapes every name, so that tables stay tables", () => {

@@ -128,10 +128,16 @@ export function sampleSpeed(): SpeedData {
     models: ["llama-3-8b", HOSTILE].map((model) => ({
       model,
       manifest: "ab".repeat(32),
+      perplexity: { dense: { value: 5.5 }, sparse: { value: 5.625, tokens: 36_846, window: 2048 } },
       decode: [1, 8].flatMap((batch) =>
         [0.5, 0.6].map((sparsity) => ({
           ...{ engine: "fused", sparsity, batch, ratio: 1 + sparsity - batch / 80 },
-          dense: { tokensPerSecond: 158.1, peakBytes: 16_090_000_000, joulesPerToken: 2.897 },
+          dense: {
+            tokensPerSecond: 158.1,
+            deviation: 0.14,
+            peakBytes: 16_090_000_000,
+            joulesPerToken: 2.897,
+          },
           sparse: { tokensPerSecond: 257.04, peakBytes: 8_650_000_000, joulesPerToken: null },
         })),
       ),

@@ -77,6 +77,28 @@ def test_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @needs_compiler
+def test_a_library_that_is_cut_short_does_not_end_the_process(
+    host_library: Path, tmp_path: Path
+) -> None:
+    data = host_library.read_bytes()
+    for size in (100, 5000, len(data) // 2):
+        short = tmp_path / f"{size}.so"
+        short.write_bytes(data[:size])
+        with refused("E_GPU_LIBRARY", f"cut short: {size} of at least"):
+            native.load(short)
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["libspinfer.so", "./libspinfer.so"])
+def test_a_relative_path_is_one_of_the_working_folder(
+    host_library: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(host_library.parent)
+    monkeypatch.setenv(native.ENVIRONMENT, name)
+    assert native.library().path == host_library
+
+
+@needs_compiler
 def test_another_interface_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "other.cpp"
     source.write_text(OTHER_ABI)

@@ -194,6 +194,24 @@ def test_a_state_is_checked_before_it_is_used() -> None:
         SpinferLinear.from_packed(torch.zeros(100), torch.zeros(100).long())
 
 
+@pytest.mark.parametrize("name", ["weight", "weight_meta"])
+def test_half_a_packed_weight_is_not_taken(name: str) -> None:
+    layer = SpinferLinear.from_dense(dense(1, 70, 130, torch.float16))
+    before = layer(torch.ones(1, 130).half())
+    state = {name: torch.full_like(layer.state_dict()[name], -1)}
+    for strict in (True, False):
+        with refused("E_TB_PAIR", "the state has no"):
+            layer.load_state_dict(state, strict=strict)
+    layer.load_state_dict({}, strict=False)
+    assert torch.equal(layer(torch.ones(1, 130).half()), before)
+
+
+def test_runs_on_the_meta_device() -> None:
+    layer = SpinferLinear.from_dense(dense(1, 70, 130, torch.float16)).to("meta")
+    y = layer(torch.ones(2, 130, device="meta").half())
+    assert (y.shape, y.dtype, y.device.type) == ((2, 70), torch.float16, "meta")
+
+
 def test_a_layer_that_was_not_loaded_does_not_run() -> None:
     meta = open_meta()
     layer = SpinferLinear(meta)

@@ -390,6 +390,41 @@ def test_a_damaged_shard_is_refused_before_anything_is_loaded(
         load(damaged(demo[0], tmp_path / "short", lambda data: data[:-1000]))
 
 
+@pytest.mark.skipif(not IS_5, reason="4.x opens the shards itself before it asks us")
+def test_shards_that_are_missing_or_elsewhere_are_refused(prune: Prune, tmp_path: Path) -> None:
+    sparse = prune(ROOT / "models" / "demo", "--max-shard-size", "1MB")[0]
+    shutil.copytree(sparse, tmp_path / "model")
+    shards = sorted((tmp_path / "model").glob("*.safetensors"))
+    shards[1].unlink()
+    with refused("E_SHARD_MISSING", shards[1].name):
+        load(tmp_path / "model")
+    shutil.copy(sparse / shards[1].name, tmp_path / "other.safetensors")
+    index = tmp_path / "model" / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace(shards[1].name, "../other.safetensors"))
+    with refused("E_PATH_ESCAPE", "lie in 2 folders"):
+        load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("key", ["to_dict", "__class__"])
+def test_a_setting_does_not_take_the_place_of_a_method(
+    demo: tuple[Path, Path], tmp_path: Path, key: str
+) -> None:
+    shutil.copytree(demo[0], tmp_path / "model")
+    path = tmp_path / "model" / "config.json"
+    config = json.loads(path.read_text())
+    config["quantization_config"][key] = 1
+    path.write_text(json.dumps(config))
+    with refused("E_CONFIG", key):
+        load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("device_map", ["mps", {"": "xpu:0"}, {"": "nonsense"}])
+def test_other_devices_are_refused_by_name(demo: tuple[Path, Path], device_map: Any) -> None:
+    pytest.importorskip("accelerate")
+    with refused("E_GPU_UNSUPPORTED", "device_map names"):
+        load(demo[0], device_map=device_map)
+
+
 def test_another_shape_or_version_is_refused(demo: tuple[Path, Path], tmp_path: Path) -> None:
     shutil.copytree(demo[0], tmp_path / "model")
     path = tmp_path / "model" / "config.json"

@@ -1,6 +1,6 @@
 /** What spinfer-bench-hf wrote (docs/runtimes.md), as the page takes it. */
 import { type Infer, z } from "../../core/zod.ts";
-import type { LoadingSpeed, ModelSpeed, SpeedData } from "../../report/index.ts";
+import type { LoadingSpeed, ModelSpeed, SideSpeed, SpeedData } from "../../report/index.ts";
 import { badRecord } from "../sweep/record.ts";
 
 export const SPEED_SCHEMA = "spinfer.bench-hf/1";
@@ -12,10 +12,12 @@ const text = z.string();
 
 const side = z.object({
   tokensPerSecond: positive,
+  stepMs: z.object({ median: positive, deviation: z.number().min(0) }).optional(),
   peakBytes: count,
   joulesPerToken: positive.nullable(),
 });
 
+const perplexity = z.object({ value: positive, tokens: count, window: count });
 const loads = z.object({ seconds: z.array(positive).min(1) });
 const bothLoads = z.object({ dense: loads, sparse: loads });
 
@@ -33,6 +35,7 @@ const speedRecord = z.object({
         .regex(/^[0-9a-f]{64}$/)
         .nullable()
         .optional(),
+      perplexity: z.object({ dense: perplexity, sparse: perplexity }).nullable().optional(),
       loading: z
         .object({ device: text, warm: bothLoads, cold: bothLoads.nullable() })
         .nullable()
@@ -59,6 +62,7 @@ const speedRecord = z.object({
   ),
 });
 type SpeedRecord = Infer<typeof speedRecord>;
+type Side = Infer<typeof side>;
 type Loading = NonNullable<SpeedRecord["models"][number]["loading"]>;
 
 /** Throws E_RECORD. */
@@ -77,7 +81,13 @@ function speedData({ gpu, command, created, versions, models }: SpeedRecord): Sp
       (model): ModelSpeed => ({
         model: model.name,
         manifest: model.manifest ?? undefined,
-        decode: model.decode.map(({ speedup, ...row }) => ({ ...row, ratio: speedup })),
+        perplexity: model.perplexity ?? undefined,
+        decode: model.decode.map(({ speedup, dense, sparse, ...row }) => ({
+          ...row,
+          ratio: speedup,
+          dense: sideSpeed(dense),
+          sparse: sideSpeed(sparse),
+        })),
         prefill: model.prefill.map(({ speedup, ...row }) => ({ ...row, ratio: speedup })),
         loading: loadingOf(model.loading ?? undefined),
       }),
@@ -90,6 +100,12 @@ function speedData({ gpu, command, created, versions, models }: SpeedRecord): Sp
       ["versions", Object.entries(versions).flat().join(" ")],
     ],
   };
+}
+
+/** The spread of tokens/s is that of the step's time, relative. */
+function sideSpeed({ stepMs, ...side }: Side): SideSpeed {
+  if (stepMs === undefined) return side;
+  return { ...side, deviation: (side.tokensPerSecond * stepMs.deviation) / stepMs.median };
 }
 
 function loadingOf(loading: Loading | undefined): LoadingSpeed[] {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,8 @@ def candidates() -> list[Path]:
     """Where the library is looked for, in this order."""
     chosen = os.environ.get(ENVIRONMENT, "")
     if chosen != "":
-        return [Path(chosen)]
+        # whole: dlopen looks for a name without a slash in the system's folders
+        return [Path(chosen).absolute()]
     here = Path(__file__).resolve().parent
     places = [here / "lib" / FILE_NAME]
     # src/spinfer of integrations/python in a checkout
@@ -234,6 +236,7 @@ def load(path: Path) -> Library:
     """Loads the library at `path`. Raises E_GPU_LIBRARY for another file or another ABI."""
     origin = Origin(str(path))
     try:
+        _check_whole(path)
         loaded = ctypes.CDLL(str(path))
         abi = int(loaded.spinfer_abi_version())
     except (OSError, AttributeError) as cause:
@@ -252,6 +255,31 @@ def load(path: Path) -> Library:
             hint="Build library and Python package from the same checkout",
         )
     return Library(path=path, abi=abi, loaded=loaded)
+
+
+def _check_whole(path: Path) -> None:
+    """Raises OSError for an ELF file that is shorter than its program headers say.
+
+    dlopen maps such a file without a word and the process dies of SIGBUS at the missing pages. A
+    file of another kind is left to dlopen, which says what it is.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(64)
+        if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
+            return
+        (at,) = struct.unpack_from("<Q", head, 32)
+        entry_bytes, count = struct.unpack_from("<HH", head, 54)
+        end = at + entry_bytes * count
+        if entry_bytes >= 56 and end <= size:
+            file.seek(at)
+            table = file.read(entry_bytes * count)
+            for entry in range(0, len(table), entry_bytes):
+                (offset,) = struct.unpack_from("<Q", table, entry + 8)
+                (length,) = struct.unpack_from("<Q", table, entry + 32)
+                end = max(end, offset + length)
+    if end > size:
+        raise OSError(f"the file is cut short: {size} of at least {end} bytes")
 
 
 def describe_gpu() -> GpuStruct:

@@ -30,7 +30,7 @@ from transformers.quantizers.base import HfQuantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from . import native, planner
-from .errors import Origin, SpInferError
+from .errors import Origin, SpInferError, printable, reading
 from .folder import Checkpoint, StoredTensor, Tensor, check_version, pair_up, read_config
 from .folder import open_folder as open_checkpoint
 from .layout import META_SUFFIX
@@ -42,6 +42,7 @@ from .torch.operator import CONTAINER_DTYPES
 
 METHOD = "spinfer"
 CONFIG = "config.json"
+_STRATEGIES = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 class SpinferConfig(QuantizationConfigMixin):  # type: ignore[misc]
@@ -53,6 +54,12 @@ class SpinferConfig(QuantizationConfigMixin):  # type: ignore[misc]
         # the manifest describes the folder that was read, not one that is saved from memory
         settings.pop("tensors", None)
         for key, value in settings.items():
+            if hasattr(type(self), key):
+                raise SpInferError(
+                    "E_CONFIG",
+                    f'{CONFIG}: quantization_config has a key "{printable(key)}"',
+                    expected="no name of a method of transformers",
+                )
             setattr(self, key, value)
 
     @classmethod
@@ -108,6 +115,8 @@ class SpinferQuantizer(HfQuantizer):  # type: ignore[misc]
                 "packed weights cannot be offloaded to disk",
                 expected="a device_map of GPUs and cpu",
             )
+        for place in _places(device_map):
+            _check_place(place)
 
     def update_dtype(self, dtype: torch.dtype | None) -> torch.dtype:
         """The dtype of the packed weights where none was asked for (5.x)."""
@@ -209,6 +218,20 @@ def _places(device_map: Any) -> Iterable[Any]:
     return device_map.values() if isinstance(device_map, dict) else [device_map]
 
 
+def _check_place(place: Any) -> None:
+    """Refuses a device that no kernel is for, before torch is asked for it."""
+    if place is None or isinstance(place, int) or place in _STRATEGIES:
+        return
+    kind = place.type if isinstance(place, torch.device) else str(place).split(":", 1)[0]
+    if kind not in ("cpu", "cuda", "meta"):
+        raise SpInferError(
+            "E_GPU_UNSUPPORTED",
+            f'device_map names "{printable(str(place))}"',
+            expected="a device_map of GPUs and cpu",
+            hint="Move the model to a CUDA GPU or to the CPU",
+        )
+
+
 def _uses_cuda(device_map: Any) -> bool:
     return any(isinstance(place, int) or "cuda" in str(place) for place in _places(device_map))
 
@@ -247,12 +270,28 @@ def _checkpoint_of(model: Any, files: list[str] | None) -> Checkpoint:
     if files is None:
         # 4.x does not say which files; the folder is the one the config came from
         return open_checkpoint(_folder_of(str(model.config.name_or_path)))
-    folder = Path(files[0]).parent
+    folders = sorted({str(Path(file).parent) for file in files})
+    folder = Path(folders[0])
+    if len(folders) > 1:
+        raise SpInferError(
+            "E_PATH_ESCAPE",
+            f"{folder}: the shards lie in {len(folders)} folders, {', '.join(folders[1:3])} too",
+            origin=Origin(str(folder)),
+            expected="plain names of files in the same folder",
+            hint="Do not use this model: it tries to reach other files",
+        )
     check_version(read_config(folder).get("quantization_config"), folder)
     stored: list[StoredTensor] = []
     for file in files:
         path = Path(file)
-        with path.open("rb") as opened:
+        if not path.exists():
+            raise SpInferError(
+                "E_SHARD_MISSING",
+                f"{path}: the shard is missing",
+                origin=Origin(str(path)),
+                hint="Download the missing files; nothing was read yet",
+            )
+        with reading(path), path.open("rb") as opened:
             header = read_header(opened, file)
         stored += [StoredTensor(path.name, entry) for entry in header.entries]
     return Checkpoint(path=folder, config={}, tensors=pair_up(folder, stored))

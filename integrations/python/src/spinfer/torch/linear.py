@@ -131,7 +131,8 @@ class SpinferLinear(nn.Module):
         return cls.from_packed(packed, meta, bias=bias, device=weight.device, overlap=overlap)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if torch.is_autocast_enabled(x.device.type):
+        # not on the meta device, which has no autocast and refuses the question
+        if not x.is_meta and torch.is_autocast_enabled(x.device.type):
             x = x.to(self.dtype)
         y = spmm(
             x,
@@ -167,8 +168,18 @@ class SpinferLinear(nn.Module):
     ) -> None:
         weight = state_dict.get(f"{prefix}weight")
         weight_meta = state_dict.get(f"{prefix}weight_meta")
+        origin = Origin(tensor=f"{prefix}weight")
+        if (weight is None) != (weight_meta is None):
+            # not strict, torch would take the one that is there, unchecked
+            missing = "weight_meta" if weight_meta is None else "weight"
+            raise SpInferError(
+                "E_TB_PAIR",
+                f"{origin}: the state has no {prefix}{missing}",
+                origin=origin,
+                expected="both tensors of a packed weight, or neither",
+            )
         if weight is not None and weight_meta is not None and not weight.is_meta:
-            self._accept(weight, weight_meta, Origin(tensor=f"{prefix}weight"))
+            self._accept(weight, weight_meta, origin)
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )

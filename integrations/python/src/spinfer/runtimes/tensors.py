@@ -42,6 +42,8 @@ class Layers:
         from ..torch import SpinferLinear
 
         self.device = torch.device(device)
+        torch.ones(1).to(self.device)  # a GPU is started by its first use
+        self.wait()
         began = time.perf_counter()
         checkpoint = spinfer.open_folder(settings.packed)
         names = packed_names(checkpoint)

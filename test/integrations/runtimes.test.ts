@@ -1,6 +1,6 @@
 /**
- * docs/runtimes.md, as a reader would follow it: its commands and its Python in their order, in a
- * folder that looks like a clone, with the wheel installed.
+ * docs/runtimes.md, as a reader would follow it: its commands and its Python in their order, and then
+ * the README's Python, in a folder that looks like a clone, with the wheel installed.
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
@@ -14,6 +14,7 @@ import { describePython, python } from "../helpers/python.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CLI = join(ROOT, "dist/src/cli/main.js");
 const PAGE = readFileSync(join(ROOT, "docs/runtimes.md"), "utf8");
+const README = readFileSync(join(ROOT, "README.md"), "utf8");
 
 /** What another test runs. */
 const RUN_ELSEWHERE = ["npm run build:python"];
@@ -64,7 +65,11 @@ describePython("docs/runtimes.md", () => {
     }
   }
 
-  const all = blocks(PAGE);
+  const quickStarts = blocks(README).filter(({ language }) => language === "python");
+  const all = [...blocks(PAGE), ...quickStarts];
+  it("has quick starts of three lines in the README", () => {
+    expect(quickStarts.map(({ body }) => body.trim().split("\n").length)).toEqual([3, 3, 3]);
+  });
   it("has blocks of commands and of Python alone", () => {
     expect(new Set(all.map(({ language }) => language))).toEqual(new Set(["console", "python"]));
     expect(all.filter(({ language }) => language === "python").length).toBeGreaterThan(3);

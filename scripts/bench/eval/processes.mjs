@@ -5,8 +5,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+/** Run first in every thread of the process; the main one tells what the process used. */
 const TELL =
-  "process.on('exit',()=>{const{maxRSS,userCPUTime,systemCPUTime}=process.resourceUsage();" +
+  "import{isMainThread}from'node:worker_threads';" +
+  "if(isMainThread)process.on('exit',()=>{const{maxRSS,userCPUTime,systemCPUTime}=process.resourceUsage();" +
   "process.stderr.write('\\nused '+JSON.stringify([maxRSS*1024,(userCPUTime+systemCPUTime)/1e6])+'\\n')})";
 
 /** Runs our command line: what it says with --json, and what its process took. */

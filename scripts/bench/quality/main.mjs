@@ -213,6 +213,7 @@ async function evaluate(folder) {
 /** Runs our command line in a process of its own: how long it took and how much memory. */
 async function spinfer(words, threads = options.threads) {
   const tell =
+    "import{isMainThread}from'node:worker_threads';if(isMainThread)" +
     "process.on('exit',()=>process.stderr.write('\\npeak '+process.resourceUsage().maxRSS*1024+'\\n'))";
   const flags = ["--threads", String(threads), "--progress", "none", "--json"];
   const from = performance.now();

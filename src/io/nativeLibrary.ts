@@ -1,5 +1,6 @@
 /** Where the CUDA library lies: named by the user, in the package, or built in a clone. */
 import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { packagePath } from "./packageFile.ts";
 
 export interface LibrarySearch {
@@ -18,7 +19,7 @@ export function findLibrary(
   const named = env["SPINFER_LIBRARY"];
   const tried =
     named !== undefined && named !== ""
-      ? [named]
+      ? [resolve(named)]
       : [
           packagePath(`dist/native/${NATIVE_PLATFORM}/libspinfer.so`),
           packagePath("kernels/build/libspinfer.so"),

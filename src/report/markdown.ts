@@ -1,6 +1,14 @@
 /** The same figures as Markdown. */
 import { formatBytes, formatDuration, formatPercent, printable } from "../core/text.ts";
-import type { EvaluationData, Fact, KernelData, LayerMap, ReportData, SpeedData, SweepData } from "./data.ts";
+import type {
+  EvaluationData,
+  Fact,
+  KernelData,
+  LayerMap,
+  ReportData,
+  SpeedData,
+  SweepData,
+} from "./data.ts";
 import { amountsOf, mean, methodsOf } from "./findings.ts";
 import { otherSpeeds, SPEED_HEADS, SPEED_METHOD, speedRows } from "./speedSection.ts";
 import { change, estimate, times } from "./words.ts";

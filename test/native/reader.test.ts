@@ -3,7 +3,15 @@
  * matrices, over damaged inputs with our verdicts beside its own, over folders, and fuzzed.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -249,7 +257,9 @@ describe.skipIf(!hasGcc)("the C reader and the example on folders", () => {
       expect(done.stdout).toMatch(
         /up_proj\.weight: 640 x 256, 60\.0 % zeros, largest error 0\.0e\+00/,
       );
-      expect(done.stdout).toMatch(/^28 products, ABI \d+, \d\.\d{3} s for 4 tokens$/m);
+      expect(done.stdout).toMatch(
+        /^28 products, ABI \d+, \d\.\d{3} s for 4 tokens, \d\.\d{3} s to load$/m,
+      );
       const name = "model.layers.0.mlp.up_proj.weight";
       expect(done.stdout).toMatch(new RegExp(`^${name}: .*, CRC-32 ${dense.get(name)!}$`, "m"));
       expect(done.status).toBe(0);

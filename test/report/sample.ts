@@ -1,5 +1,11 @@
 /** A report's data with everything that a page can show: many methods, many blocks, hostile names. */
-import type { LayerCell, PointData, ReportData, SpeedData, SweepData } from "../../src/report/index.ts";
+import type {
+  LayerCell,
+  PointData,
+  ReportData,
+  SpeedData,
+  SweepData,
+} from "../../src/report/index.ts";
 
 export const HOSTILE = `<img src=x onerror=alert(1)>"'&|\`\u202e*_[x](y)`;
 const KINDS = ["mlp.down_proj", "mlp.up_proj", "self_attn.k_proj", "self_attn.q_proj"];

@@ -123,14 +123,15 @@ for what in "${@:-tests}"; do
       ;;
     loading:*)
       # its decoding is only there to have a model
-      GLUE=plain bench "hf-loading-${what#loading:}" 150 --model "${what#loading:}" --sparsity 0.6 \
+      GLUE=plain bench "hf-loading-${what#loading:}" 120 --model "${what#loading:}" --sparsity 0.6 \
         --layers 8 --loading 8 --loads 3 --scratch "${SCRATCH:-$root/kernels/build}" \
         --batch 1 --tokens 8 --rounds 1 --prefill 0 --energy 0
       ;;
     smollm2)
-      has_smollm2 &&
-        bench hf-smollm2 "${SECONDS_EACH:-120}" --folder "$packed" \
-          --dense-folder "$packed-dense" --text "$smollm2/text.txt" --energy 1
+      # from where its names are short: they are part of the record
+      has_smollm2 && cd "$smollm2" &&
+        bench hf-smollm2 "${SECONDS_EACH:-150}" --folder SmolLM2-135M-60 \
+          --dense-folder SmolLM2-135M-60-dense --text text.txt --energy 1
       ;;
     runtimes)
       has_smollm2 &&

@@ -147,6 +147,7 @@ def test_reports_what_it_measured(
     assert main([*arguments.split(), *files]) == 0
     report = json.loads(written["--json"].read_text())
     assert report["schema"] == SCHEMA
+    assert report["command"] == f"spinfer-bench-hf {arguments}"
     assert report["noEnergyBecause"] != ""
     (model,) = report["models"]
     assert [(row["engine"], row["batch"]) for row in model["decode"]] == [

@@ -27,7 +27,7 @@ from .weights import DenseLinear, Weights, pack
 
 SIDES = ("sparse", "dense")
 PAGE = 4096
-COLD_SECONDS = 45
+COLD_SECONDS = 30
 Json = dict[str, Any]
 
 

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        report = run(options, shlex.join(["spinfer-bench-hf", *given]))
+        report = run(options, command_of(given))
     except SpInferError as error:
         print(f"spinfer-bench-hf: {error}", file=sys.stderr)
         return 1
@@ -96,6 +96,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.markdown.write_text(tables)
     print(tables, end="")
     return 0
+
+
+def command_of(given: Sequence[str]) -> str:
+    """The command without where it writes: that is no part of what was measured."""
+    words = ["spinfer-bench-hf", *given]
+    for name in ("--json", "--markdown", "--scratch"):
+        while name in words:
+            at = words.index(name)
+            del words[at : at + 2]
+    return shlex.join(words)
 
 
 def run(options: argparse.Namespace, command: str) -> dict[str, Any]:

@@ -333,7 +333,7 @@ describe("a report", () => {
     });
     const point = first.points.find(({ name }) => name === "wanda-0.6")!;
     expect(front["model-index"][0].results[0].metrics[0].value).toBe(point.perplexity);
-    const verified = cli(["verify", checkpoint], options);
+    const verified = cli(["verify", checkpoint, "--progress", "none"], options);
     expect([verified.status, verified.stderr]).toEqual([0, ""]);
     expect(cliError(["report", "kernels.json", "--card", checkpoint], options).code).toBe(
       "E_RECORD",

@@ -1,6 +1,10 @@
+import { readFileSync, writeFileSync } from "node:fs";
 import os from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { sizesOf } from "../../src/engine/cuda/wholeLibrary.ts";
 import { examine } from "../../src/pipeline/doctor.ts";
+import { temporaryFolder } from "../helpers/models.ts";
 import { runInProcess } from "./runInProcess.ts";
 
 const SECRET = "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";
@@ -35,5 +39,18 @@ describe("PA-09 doctor", () => {
     expect(stdout).toContain("everything but spinfer bench and spinfer tune works without");
     const { cuda } = await examine({ SPINFER_LIBRARY: "/nowhere/libspinfer.so" });
     expect(cuda).toMatchObject({ library: null, gpu: null, problem: { code: "E_GPU_LIBRARY" } });
+  });
+
+  it.skipIf(process.platform !== "linux")("GP-17 says when the library is cut short", async () => {
+    // Node itself is a file of that kind
+    const whole = sizesOf(process.execPath)!;
+    expect(whole.found).toBeGreaterThanOrEqual(whole.least);
+    const library = join(temporaryFolder(), "libspinfer.so");
+    writeFileSync(library, readFileSync(process.execPath).subarray(0, 100_000));
+    const { cuda } = await examine({ SPINFER_LIBRARY: library });
+    expect(cuda.problem).toMatchObject({
+      code: "E_GPU_LIBRARY",
+      message: expect.stringContaining("it is cut short, 100000 of at least "),
+    });
   });
 });

@@ -91,6 +91,23 @@ describe("statistics of the embedded model", () => {
     expect(more).toEqual([]);
   });
 
+  it("are not gathered for methods that need none, whatever a recipe says of calibration", async () => {
+    const magnitude = "version: 1\nprune: { method: magnitude, sparsity: 0.5 }\n";
+    const warningsFor = async (calibration: string): Promise<string[]> => {
+      const warnings: string[] = [];
+      const asked = readRecipe(`${magnitude}${calibration}`, "recipe.yaml");
+      await executeRecipe(DEMO, join(temporaryFolder(), "out"), asked, {
+        ...threads,
+        onEvent: (event) => event.type === "warning" && warnings.push(event.message),
+      });
+      return warnings;
+    };
+    expect(await warningsFor("")).toEqual([]);
+    expect(await warningsFor("calibration: { nsamples: 4 }\n")).toEqual([
+      "magnitude looks at weights alone: nothing is calibrated",
+    ]);
+  });
+
   it("of another text draw other windows, the same for the same seed", async () => {
     const at = (seed: number) => `, windows: random, seed: ${seed}`;
     const made = [];

@@ -13,6 +13,7 @@ import {
   type Synthetic,
   type WeightFacts,
 } from "./requests.ts";
+import { sizesOf } from "./wholeLibrary.ts";
 
 /** SPINFER_ABI_VERSION that these declarations are of. */
 export const ABI_VERSION = 2;
@@ -131,6 +132,9 @@ export class Library {
     const koffi = await importKoffi(path);
     let loaded: ReturnType<Koffi["load"]>;
     try {
+      const sizes = sizesOf(path);
+      if (sizes !== undefined && sizes.found < sizes.least)
+        throw new Error(`it is cut short, ${sizes.found} of at least ${sizes.least} bytes`);
       loaded = koffi.load(path);
     } catch (cause) {
       throw new LibraryFailure(path, `it does not load: ${(cause as Error).message}`);

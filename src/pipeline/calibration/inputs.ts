@@ -43,7 +43,7 @@ export async function prepareInputs(
   const { statistics } = options;
   requireInputs(plan, recipe, statistics);
   if (stepsThatNeed(plan).length === 0) {
-    if (recipe.calibration?.data !== undefined || statistics !== undefined)
+    if (recipe.calibration !== undefined || statistics !== undefined)
       warn("W_CALIBRATION", `${methodsOf(plan)} looks at weights alone: nothing is calibrated`);
     return { kind: "none", fingerprint: "", close: nothingToClose };
   }

@@ -8,19 +8,18 @@ import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { relative } from "node:path";
 import { elementCount } from "../core/dtype.ts";
-import { SpInferError, toSpInferError } from "../core/errors.ts";
+import { toSpInferError } from "../core/errors.ts";
 import { groupBy } from "../core/groupBy.ts";
 import { isRecord } from "../core/guards.ts";
 import { DEFAULT_LIMITS } from "../core/limits.ts";
-import { formatBytes } from "../core/text.ts";
-import { VERSION } from "../core/version.ts";
 import { copyWhole } from "../io/atomicFile.ts";
 import type { IfUnfinished } from "../io/ifUnfinished.ts";
 import { closeFiles } from "../io/openFile.ts";
-import { checkOutput, freeBytes, OutputFolder } from "../io/outputFolder.ts";
+import { checkOutput, OutputFolder } from "../io/outputFolder.ts";
 import { type Gathered, gatherStatistics } from "./calibration/gather.ts";
 import { type ActivationInputs, prepareInputs } from "./calibration/inputs.ts";
 import { checkStatistics, STATISTICS_FILE } from "./calibration/statisticsFile.ts";
+import { checkSpace } from "./diskSpace.ts";
 import { type OnEvent, Progress } from "./events.ts";
 import { type FileRecord, MANIFEST_FILE, type Manifest, writeManifest } from "./manifest.ts";
 import {
@@ -36,6 +35,7 @@ import { memoryBudget } from "./plan/memory.ts";
 import { makePlan } from "./plan/plan.ts";
 import type { Plan } from "./plan/steps.ts";
 import type { Recipe } from "./recipe/index.ts";
+import { type Found, fingerprint, requireFound } from "./runIdentity.ts";
 import type { RunModelOptions } from "./runModel.ts";
 import type { SearchRecord } from "./search/record.ts";
 import { SourceHashes } from "./sourceHashes.ts";
@@ -80,15 +80,6 @@ export interface RunReport {
   readonly search?: SearchRecord;
   readonly elapsedMs: number;
   readonly warnings: readonly string[];
-}
-
-/** What a search has found, for the run that writes it. */
-export interface Found {
-  readonly search: SearchRecord;
-  /** Of the weights that were measured, see `weightsHash`. */
-  readonly weightsSha256: string;
-  /** A statistics file that was gathered for this run: it is pruned by and goes into the output. */
-  readonly statistics: string | undefined;
 }
 
 /**
@@ -202,7 +193,7 @@ class Run {
       bufferBytes: idleBytes(plan),
     });
     try {
-      if (options.skipSpaceCheck !== true) checkSpace(output, plan);
+      if (options.skipSpaceCheck !== true) checkSpace(output, plan, this.recipe, this.inputs);
       const sources = new SourceHashes(model, pool, this.onEvent);
       const statistics = await this.statistics(pool, output, sources);
       const shards = await this.writeShards(pool, output, sources, statistics);
@@ -402,47 +393,6 @@ function valueWarnings({
   return warnings;
 }
 
-/** Of all tensors as they are stored: two checkpoints with the same hash hold the same weights. */
-export function weightsHash({ tensors }: Pick<Manifest, "tensors">): string {
-  const hashes = Object.entries(tensors).map(([name, { sha256 }]) => [name, sha256]);
-  return createHash("sha256").update(JSON.stringify(hashes)).digest("hex");
-}
-
-/** What is written is what was measured. Throws E_SOURCE_CHANGED. */
-function requireFound(
-  manifest: Pick<Manifest, "tensors">,
-  found: Found | undefined,
-  path: string,
-): void {
-  if (found === undefined || weightsHash(manifest) === found.weightsSha256) return;
-  throw new SpInferError(
-    "E_SOURCE_CHANGED",
-    `${path}: pruned again, the weights are not those that were measured`,
-    {
-      path,
-      hint: "the model or the statistics were changed meanwhile: start again with --restart",
-    },
-  );
-}
-
-/** Identifies a run: two runs with the same fingerprint write the same bytes. */
-function fingerprint(plan: Plan, recipe: Recipe, stamps: unknown, inputs: string): string {
-  const { model: _, output: __, calibration, ...rest } = recipe;
-  const { data: ___, ...gathered } = calibration ?? {};
-  const asked = { ...rest, calibration: gathered };
-  const steps = plan.steps.map(({ name, shape, dtype, store, prune, copy }) => [
-    name,
-    shape,
-    dtype,
-    store,
-    prune,
-    copy,
-  ]);
-  const shards = plan.shards.map(({ file, headerBytes }) => [file, headerBytes]);
-  const text = JSON.stringify([VERSION, asked, stamps, inputs, steps, shards]);
-  return createHash("sha256").update(text).digest("hex");
-}
-
 /** Failures of the surroundings; what is wrong with the input is as wrong the next time. */
 export const RESUMABLE: ReadonlySet<string> = new Set([
   "E_CANCELLED",
@@ -458,23 +408,6 @@ export const RESUMABLE: ReadonlySet<string> = new Set([
 function idleBytes({ steps, threads }: Plan): number {
   const budget = memoryBudget(steps, threads);
   return steps.some(({ source }) => source.encoding !== undefined) ? budget / 8 : budget;
-}
-
-function checkSpace(output: OutputFolder, plan: Plan): void {
-  const free = freeBytes(output.path);
-  const written = tensorRecords(output)
-    .flatMap(({ placed }) => placed)
-    .reduce((sum, { begin, end }) => sum + end - begin, 0);
-  const needed = Math.max(0, plan.totals.bytesOut - written);
-  if (free >= needed) return;
-  throw new SpInferError(
-    "E_NO_SPACE",
-    `${output.path}: the output needs ${formatBytes(needed)}, ${formatBytes(free)} are free`,
-    {
-      path: output.path,
-      hint: "free some space or choose another disk; --skip-space-check tries all the same",
-    },
-  );
 }
 
 async function readWhole(model: OpenedModel, name: string): Promise<Uint8Array> {

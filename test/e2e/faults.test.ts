@@ -5,6 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { verifyCheckpoint } from "../../src/pipeline/verify.ts";
 import { cli, cliError, cliJson, skipUnless, works } from "../helpers/cli.ts";
@@ -17,6 +18,7 @@ import {
   writeModel,
 } from "../helpers/models.ts";
 
+const DEMO = fileURLToPath(new URL("../../models/demo", import.meta.url));
 const folder = fileFolder();
 const model = join(folder, "model");
 const undisturbed = join(folder, "undisturbed");
@@ -89,6 +91,20 @@ describe.skipIf(noMount)("a full disk", () => {
     expect(error).toMatchObject({ status: 5, code: "E_NO_SPACE" });
     expect(error.message).toMatch(/needs 1\.\d+ MB, \d+ kB are free/);
     expect(readdirSync(disk)).toEqual([]);
+  });
+
+  test("WR-06 what calibrating writes on the way is counted", () => {
+    const disk = join(temporaryFolder(), "disk");
+    mount(disk, "-t", "tmpfs", "-o", "size=6m", "tmpfs");
+    const text = join(DEMO, "heldout.txt");
+    const pruning = ["prune", DEMO, "-o", join(disk, "out"), "--sparsity", "0.5"];
+    const calibrating = [...pruning, "--calib", text, "--nsamples", "2", "--seqlen", "64"];
+    const error = cliError(calibrating);
+    expect(error).toMatchObject({ status: 5, code: "E_NO_SPACE" });
+    // 3.9 MB of output, 5.5 MB of weights that are pruned on the way, 0.3 MB of hidden states
+    expect(error.message).toMatch(/output and calibration need 9\.\d+ MB, 6\.\d+ MB are free/);
+    expect(readdirSync(disk)).toEqual([]);
+    expect(cli([...pruning, "--progress", "none"]).status).toBe(0);
   });
 
   test.each([8, 40, 300, 900, 1400])(

@@ -109,6 +109,13 @@ export class PrunedWeights {
   }
 }
 
+/** Bytes of the file when all weights are in it. */
+export function prunedBytes({ steps }: Plan): number {
+  return steps
+    .filter(({ prune, matrix }) => prune !== undefined && matrix !== undefined)
+    .reduce((sum, step) => sum + valueBytes(step), 0);
+}
+
 /** Bytes of a tensor's values in the dtype that it gets. */
 function valueBytes({ dtype, shape }: TensorStep): number {
   return denseBytes(dtype as WeightDtype, shape)!;

@@ -34,7 +34,6 @@ import {
   RESUMABLE,
   type RunOptions,
   type RunReport,
-  weightsHash,
 } from "../execute.ts";
 import { MANIFEST_FILE, readManifest } from "../manifest.ts";
 import { openModel } from "../openModel.ts";
@@ -42,6 +41,7 @@ import { recordedRecipe } from "../outputRecords.ts";
 import { withSparsity } from "../plan/aim.ts";
 import { makePlan } from "../plan/plan.ts";
 import { type PerplexityLimit, perplexityLimit, type Recipe } from "../recipe/index.ts";
+import { weightsHash } from "../runIdentity.ts";
 import { SourceHashes } from "../sourceHashes.ts";
 import { cancelled, createPool } from "../work/pool.ts";
 import { bestOf, type Goal, meets, nextTry, type Point, STEPS } from "./nextTry.ts";

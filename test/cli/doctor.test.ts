@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { sizesOf } from "../../src/engine/cuda/wholeLibrary.ts";
+import { sizesOf } from "../../src/io/elfFile.ts";
 import { examine } from "../../src/pipeline/doctor.ts";
 import { temporaryFolder } from "../helpers/models.ts";
 import { runInProcess } from "./runInProcess.ts";

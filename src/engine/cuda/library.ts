@@ -2,6 +2,8 @@
  * libspinfer.so through koffi: each function wrapped with its types, since koffi itself would
  * reinterpret what it is handed. Runs in the GPU process only.
  */
+
+import { sizesOf } from "../../io/elfFile.ts";
 import {
   type Geometry,
   type GpuFacts,
@@ -13,7 +15,6 @@ import {
   type Synthetic,
   type WeightFacts,
 } from "./requests.ts";
-import { sizesOf } from "./wholeLibrary.ts";
 
 /** SPINFER_ABI_VERSION that these declarations are of. */
 export const ABI_VERSION = 2;

@@ -7,44 +7,38 @@
  * interrupted search goes on. The output is then pruned like any other, at the sparsity that was
  * found, and is refused unless its weights are those that were measured, bit for bit.
  */
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { SpInferError, toSpInferError } from "../../core/errors.ts";
 import { formatPerplexity } from "../../core/figures.ts";
-import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { formatPercent } from "../../core/text.ts";
-import { VERSION } from "../../core/version.ts";
 import type { EvalReport } from "../../eval/report.ts";
-import { openTextSet } from "../../eval/textSet.ts";
 import { copyWhole, writeFileAtomic } from "../../io/atomicFile.ts";
 import { acquireLock } from "../../io/lock.ts";
 import { closeFiles } from "../../io/openFile.ts";
-import { checkOutput, hasUnfinished } from "../../io/outputFolder.ts";
+import { hasUnfinished } from "../../io/outputFolder.ts";
 import { readSmallFile } from "../../io/smallFile.ts";
-import { requireInputs } from "../calibration/inputs.ts";
 import { calibrateOrGoOn } from "../calibration/resumed.ts";
-import { openStatistics, STATISTICS_FILE, stepsThatNeed } from "../calibration/statisticsFile.ts";
+import { openStatistics, STATISTICS_FILE } from "../calibration/statisticsFile.ts";
 import { evaluateModel } from "../evaluate.ts";
 import type { OnEvent } from "../events.ts";
-import {
-  executeRecipe,
-  inputPath,
-  RESUMABLE,
-  type RunOptions,
-  type RunReport,
-} from "../execute.ts";
+import { executeRecipe, RESUMABLE, type RunOptions, type RunReport } from "../execute.ts";
 import { MANIFEST_FILE, readManifest } from "../manifest.ts";
-import { openModel } from "../openModel.ts";
-import { recordedRecipe } from "../outputRecords.ts";
 import { withSparsity } from "../plan/aim.ts";
-import { makePlan } from "../plan/plan.ts";
 import { type PerplexityLimit, perplexityLimit, type Recipe } from "../recipe/index.ts";
 import { weightsHash } from "../runIdentity.ts";
-import { SourceHashes } from "../sourceHashes.ts";
-import { cancelled, createPool } from "../work/pool.ts";
-import { bestOf, type Goal, meets, nextTry, type Point, STEPS } from "./nextTry.ts";
+import { cancelled } from "../work/pool.ts";
+import { recordOf } from "./found.ts";
+import { bestOf, type Goal, nextTry, type Point, STEPS } from "./nextTry.ts";
+import {
+  ANY_SPARSITY,
+  type Prepared,
+  prepare,
+  STATE_FILE,
+  searchFolder,
+  takeFolder,
+} from "./prepare.ts";
+import { eachWarningOnce, SearchProgress } from "./progress.ts";
 import {
   SEARCH_STATE_SCHEMA,
   type SearchRecord,
@@ -52,22 +46,12 @@ import {
   searchStateSchema,
 } from "./record.ts";
 
-const STATE_FILE = "search.json";
 /** The checkpoint that is being measured. */
 const TRY_FOLDER = "try";
 /** In sequential mode: what the best try so far was pruned by. */
 const BEST_STATISTICS = "best.statistics";
 const LARGEST_STATE = 64 * 1024 * 1024;
 const LARGEST_MANIFEST = 1024 ** 3;
-/** Evaluations that progress counts with until it is known better. */
-const TYPICAL_EVALUATIONS = 6;
-/** Where calibration and planning must have one: statistics of one pass do not depend on it. */
-const ANY_SPARSITY = 0.5;
-
-/** Where a search keeps what it knows of an output. */
-function searchFolder(output: string): string {
-  return `${resolve(output)}.spinfer-search`;
-}
 
 /**
  * Prunes to the largest sparsity whose perplexity meets the recipe's limit.
@@ -117,83 +101,6 @@ const KEPT: ReadonlySet<string> = new Set([
   ...RESUMABLE,
   ...["E_RESUME_MISMATCH", "E_LOCKED", "E_OUTPUT_EXISTS", "E_PARTIAL_EXISTS"],
 ]);
-
-interface Prepared {
-  /** Identifies the search: one that is gone on with must have the same. */
-  readonly fingerprint: string;
-  /** How many calibrations there are. */
-  readonly calibrates: "never" | "once" | "each try";
-}
-
-/** Everything that can be refused before a model runs. */
-async function prepare(
-  model: string,
-  output: string,
-  asked: Recipe,
-  options: RunOptions,
-): Promise<Prepared> {
-  const { limits = DEFAULT_LIMITS, threads = availableParallelism(), statistics } = options;
-  const { calibration, evaluation, convert } = asked;
-  const opened = await openModel(model, { ...options, dtype: options.dtype ?? convert.dtype });
-  const { force = false, unfinished } = options;
-  if (unfinished !== "resume") checkOutput({ path: output, inputs: [inputPath(opened)], force });
-  const plan = makePlan(opened.archive, withSparsity(asked, ANY_SPARSITY), { threads, limits });
-  requireInputs(plan, asked, statistics);
-  const textHash = async (path: string | undefined, field: string | undefined) =>
-    path === undefined
-      ? null
-      : (await openTextSet(path, { field, limitBytes: limits.textBytes })).sha256;
-  const given = statistics !== undefined && existsSync(statistics);
-  const texts = [
-    await textHash(calibration?.data, calibration?.field),
-    await textHash(evaluation?.data, evaluation?.field),
-  ];
-  const pool = createPool(1, { signal: options.signal });
-  const onEvent = options.onEvent ?? (() => undefined);
-  const source = await new SourceHashes(opened, pool, onEvent).all().finally(() => pool.close());
-  const identity = [
-    VERSION,
-    recordedRecipe(asked),
-    texts,
-    source.map(({ sha256 }) => sha256),
-    // a file that is made on the way is known by its text
-    calibration?.data === undefined && given ? (await openStatistics(statistics)).sha256 : null,
-    options.tokenizer ?? null,
-    options.engine ?? null,
-    options.dtype ?? null,
-  ];
-  closeFiles();
-  let calibrates: Prepared["calibrates"] = "never";
-  if (stepsThatNeed(plan).length > 0 && !given)
-    calibrates = calibration?.mode === "sequential" ? "each try" : "once";
-  const fingerprint = createHash("sha256").update(JSON.stringify(identity)).digest("hex");
-  return { fingerprint, calibrates };
-}
-
-/** Whether the search begins anew. Throws E_PARTIAL_EXISTS, E_NOTHING_TO_RESUME. */
-function takeFolder(folder: string, output: string, { unfinished = "refuse" }: RunOptions) {
-  const there = existsSync(join(folder, STATE_FILE));
-  if (unfinished === "refuse" && (there || hasUnfinished(output))) {
-    const path = there ? folder : `${resolve(output)}.spinfer-partial`;
-    throw new SpInferError("E_PARTIAL_EXISTS", `${path}: an unfinished run is there`, {
-      path,
-      hint: "go on with --resume and the options of that run, or start again with --restart",
-    });
-  }
-  if (unfinished === "resume" && !there) {
-    throw new SpInferError("E_NOTHING_TO_RESUME", `${output}: there is no unfinished search`, {
-      path: output,
-      hint: "run the command without --resume",
-    });
-  }
-  if (unfinished === "restart") rmSync(folder, { recursive: true, force: true });
-  try {
-    mkdirSync(folder, { recursive: true });
-  } catch (error) {
-    throw toSpInferError(error, { path: folder });
-  }
-  return unfinished !== "resume";
-}
 
 class Search {
   private readonly model: string;
@@ -459,65 +366,4 @@ function nameOf(step: number): string {
 
 function pointsOf({ tries }: SearchState): readonly Point[] {
   return tries.map(({ step, perplexity }) => ({ step, perplexity }));
-}
-
-function recordOf(
-  { text }: PerplexityLimit,
-  { dense, tries }: SearchState,
-  goal: Goal,
-  { found, ending }: { readonly found: Point; readonly ending: SearchRecord["ending"] },
-): SearchRecord {
-  const chosen = tries.find(({ step }) => step === found.step)!;
-  const { protocol, ctx, stride, bos, bos_id, max_windows, windows, tokens, scored } = dense;
-  return {
-    target: text,
-    limit: goal.limit,
-    dense: { perplexity: dense.perplexity, stderr: dense.stderr },
-    ...{ sparsity: found.step / STEPS, perplexity: found.perplexity!, stderr: chosen.stderr },
-    ending,
-    tries: tries.map(({ step, zeros, perplexity, stderr }) => ({
-      ...{ sparsity: step / STEPS, zeros, perplexity, stderr },
-      meets: meets({ step, perplexity }, goal),
-    })),
-    ...{ protocol, ctx, stride, bos, bos_id, max_windows, windows, tokens, scored },
-    dataset_sha256: dense.dataset.sha256,
-    tokenizer_sha256: dense.tokenizer.sha256,
-    engine: dense.engine,
-  };
-}
-
-/** Every try goes through the same steps, which warn of the same things. */
-function eachWarningOnce(onEvent: OnEvent): OnEvent {
-  const said = new Set<string>();
-  return (event) => {
-    if (event.type === "warning") {
-      if (said.has(event.message)) return;
-      said.add(event.message);
-    }
-    onEvent(event);
-  };
-}
-
-/** How many evaluations there will be is not known before the last. */
-class SearchProgress {
-  private readonly onEvent: OnEvent;
-  private done = 0;
-
-  constructor(onEvent: OnEvent) {
-    this.onEvent = onEvent;
-    onEvent({ type: "begin", phase: "search", items: TYPICAL_EVALUATIONS, bytes: 0 });
-  }
-
-  evaluated(name: string, perplexity: number | null, resumed: boolean, last: boolean): void {
-    this.done++;
-    this.onEvent({
-      ...{ type: "item", phase: "search", name, done: this.done, bytesDone: 0, bytes: 0, resumed },
-      items: last ? this.done : Math.max(TYPICAL_EVALUATIONS, this.done + 1),
-      note: `${name} ppl ${perplexity === null ? "no number" : formatPerplexity(perplexity)}`,
-    });
-  }
-
-  end(): void {
-    this.onEvent({ type: "end", phase: "search" });
-  }
 }

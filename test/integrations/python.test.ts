@@ -97,9 +97,8 @@ describe.skipIf(oldest === "")("the oldest supported transformers", () => {
     const version = "import transformers; print(transformers.__version__)";
     const path = { PYTHONPATH: oldest };
     expect(inPackage(["-c", version], path).output.trim()).toBe("4.51.3");
-    succeeded(
-      inPackage(["-m", "pytest", "-p", "no:cacheprovider", "tests/test_transformers.py"], path),
-    );
+    const files = ["tests/test_transformers.py", "tests/test_transformers_refusals.py"];
+    succeeded(inPackage(["-m", "pytest", "-p", "no:cacheprovider", ...files], path));
   });
 });
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +16,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import spinfer
 from spinfer import SpInferError
 from spinfer.encode import encode_matrix
 from spinfer.safetensors import header_bytes
 
 ROOT = Path(__file__).resolve().parents[3]
+CLI = ROOT / "dist" / "src" / "cli" / "main.js"
 GOLDEN = sorted((ROOT / "test" / "golden" / "tile-bitmap").glob("*.json"))
 
 
@@ -109,3 +113,35 @@ def folder(tmp_path: Path) -> Callable[..., Folder]:
         return made
 
     return make
+
+
+needs_cli = pytest.mark.skipif(
+    not CLI.is_file() or shutil.which("node") is None,
+    reason="the command line is not built (npm run build)",
+)
+
+Prune = Callable[..., tuple[Path, Path]]
+
+
+def cli(*arguments: object) -> None:
+    subprocess.run(
+        ["node", str(CLI), *map(str, arguments)], check=True, capture_output=True, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def prune(tmp_path_factory: pytest.TempPathFactory) -> Prune:
+    """Prunes a model folder; returns the tile-bitmap folder and the dense one of its weights."""
+
+    def make(model: Path, *options: object) -> tuple[Path, Path]:
+        out = tmp_path_factory.mktemp("pruned")
+        cli("prune", model, "-o", out / "sparse", "--sparsity", "0.6", *options)
+        spinfer.unpack(out / "sparse", out / "dense")
+        return out / "sparse", out / "dense"
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def demo(prune: Prune) -> tuple[Path, Path]:
+    return prune(ROOT / "models" / "demo")

@@ -308,7 +308,7 @@ def test_transformers_generates_on_the_gpu(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
     sparse = tmp_path / "sparse"
-    from test_transformers import CLI, cli
+    from conftest import CLI, cli
 
     if not CLI.is_file():
         pytest.skip("the command line is not built (npm run build)")

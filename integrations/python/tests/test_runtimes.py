@@ -12,8 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from conftest import ROOT, refused  # noqa: E402
-from test_transformers import cli, needs_cli  # noqa: E402
+from conftest import ROOT, cli, needs_cli, refused  # noqa: E402
 
 import spinfer  # noqa: E402
 from spinfer.runtimes import main as module  # noqa: E402

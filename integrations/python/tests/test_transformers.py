@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from conftest import ROOT, refused  # noqa: E402
+from conftest import ROOT, Prune, cli, needs_cli, refused  # noqa: E402
+from loaded import DTYPE, IS_5, in_two_halves, layers, load, logits  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import spinfer  # noqa: E402
@@ -25,66 +24,7 @@ from spinfer import planner  # noqa: E402
 from spinfer import transformers as quantizer  # noqa: E402
 from spinfer.torch import SpinferLinear, loading, operator  # noqa: E402
 
-CLI = ROOT / "dist" / "src" / "cli" / "main.js"
-IS_5 = int(transformers.__version__.split(".")[0]) >= 5
-DTYPE = "dtype" if IS_5 else "torch_dtype"
-needs_cli = pytest.mark.skipif(
-    not CLI.is_file() or shutil.which("node") is None,
-    reason="the command line is not built (npm run build)",
-)
 pytestmark = needs_cli
-
-Prune = Callable[..., tuple[Path, Path]]
-
-
-def cli(*arguments: object) -> None:
-    subprocess.run(
-        ["node", str(CLI), *map(str, arguments)], check=True, capture_output=True, text=True
-    )
-
-
-@pytest.fixture(scope="module")
-def prune(tmp_path_factory: pytest.TempPathFactory) -> Prune:
-    """Prunes a model folder; returns the tile-bitmap folder and the dense one of its weights."""
-
-    def make(model: Path, *options: object) -> tuple[Path, Path]:
-        out = tmp_path_factory.mktemp("pruned")
-        cli("prune", model, "-o", out / "sparse", "--sparsity", "0.6", *options)
-        spinfer.unpack(out / "sparse", out / "dense")
-        return out / "sparse", out / "dense"
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def demo(prune: Prune) -> tuple[Path, Path]:
-    return prune(ROOT / "models" / "demo")
-
-
-def load(folder: Path, dtype: Any = "auto", **options: Any) -> Any:
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, **{DTYPE: dtype}, **options)
-
-
-def layers(model: Any) -> list[SpinferLinear]:
-    return [module for module in model.modules() if isinstance(module, SpinferLinear)]
-
-
-def logits(model: Any, tokens: int = 40) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    ids = torch.randint(3, 200, (2, tokens), generator=generator)
-    with torch.no_grad():
-        result: torch.Tensor = model(ids).logits.float()
-    return result
-
-
-def in_two_halves(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
-    """The dense product with another order of summation."""
-    half = weight.shape[1] // 2
-    left = torch.matmul(x[..., :half], weight[:, :half].t())
-    y = left + torch.matmul(x[..., half:], weight[:, half:].t())
-    return y if bias is None else y + bias
 
 
 def test_without_the_import_transformers_raises(demo: tuple[Path, Path]) -> None:
@@ -362,92 +302,3 @@ def test_experts_are_packed_or_refused(
     loaded = load(sparse)
     assert len(layers(loaded)) == outside
     assert torch.equal(logits(loaded), logits(load(dense)))
-
-
-def damaged(folder: Path, out: Path, change: Callable[[bytearray], bytearray]) -> Path:
-    shutil.copytree(folder, out)
-    file = out / "model.safetensors"
-    file.write_bytes(change(bytearray(file.read_bytes())))
-    return out
-
-
-def test_a_damaged_shard_is_refused_before_anything_is_loaded(
-    demo: tuple[Path, Path], tmp_path: Path
-) -> None:
-    entry = spinfer.open_folder(demo[0]).tensors["model.layers.1.mlp.up_proj.weight"].stored.entry
-
-    def flip(data: bytearray) -> bytearray:
-        data[entry.begin + 700] ^= 0x41
-        return data
-
-    with pytest.raises(spinfer.SpInferError, match=r"E_TB_|E_HASH") as caught:
-        load(damaged(demo[0], tmp_path / "flipped", flip))
-    assert caught.value.tensor == "model.layers.1.mlp.up_proj.weight"
-    # 4.x opens the file itself before it asks us
-    with pytest.raises(
-        Exception, match=r"E_ST_TRUNCATED" if IS_5 else r"E_ST_|SafetensorError|fully"
-    ):
-        load(damaged(demo[0], tmp_path / "short", lambda data: data[:-1000]))
-
-
-@pytest.mark.skipif(not IS_5, reason="4.x opens the shards itself before it asks us")
-def test_shards_that_are_missing_or_elsewhere_are_refused(prune: Prune, tmp_path: Path) -> None:
-    sparse = prune(ROOT / "models" / "demo", "--max-shard-size", "1MB")[0]
-    shutil.copytree(sparse, tmp_path / "model")
-    shards = sorted((tmp_path / "model").glob("*.safetensors"))
-    shards[1].unlink()
-    with refused("E_SHARD_MISSING", shards[1].name):
-        load(tmp_path / "model")
-    shutil.copy(sparse / shards[1].name, tmp_path / "other.safetensors")
-    index = tmp_path / "model" / "model.safetensors.index.json"
-    index.write_text(index.read_text().replace(shards[1].name, "../other.safetensors"))
-    with refused("E_PATH_ESCAPE", "lie in 2 folders"):
-        load(tmp_path / "model")
-
-
-@pytest.mark.parametrize("key", ["to_dict", "__class__"])
-def test_a_setting_does_not_take_the_place_of_a_method(
-    demo: tuple[Path, Path], tmp_path: Path, key: str
-) -> None:
-    shutil.copytree(demo[0], tmp_path / "model")
-    path = tmp_path / "model" / "config.json"
-    config = json.loads(path.read_text())
-    config["quantization_config"][key] = 1
-    path.write_text(json.dumps(config))
-    with refused("E_CONFIG", key):
-        load(tmp_path / "model")
-
-
-@pytest.mark.parametrize("device_map", ["mps", {"": "xpu:0"}, {"": "nonsense"}])
-def test_other_devices_are_refused_by_name(demo: tuple[Path, Path], device_map: Any) -> None:
-    pytest.importorskip("accelerate")
-    with refused("E_GPU_UNSUPPORTED", "device_map names"):
-        load(demo[0], device_map=device_map)
-
-
-def test_another_shape_or_version_is_refused(demo: tuple[Path, Path], tmp_path: Path) -> None:
-    shutil.copytree(demo[0], tmp_path / "model")
-    path = tmp_path / "model" / "config.json"
-    config = json.loads(path.read_text())
-    path.write_text(json.dumps({**config, "intermediate_size": 512}))
-    with refused("E_ARCH_SHAPE", "which config.json gives"):
-        load(tmp_path / "model")
-    settings = {**config["quantization_config"], "format_version": "2.0"}
-    path.write_text(json.dumps({**config, "quantization_config": settings}))
-    with refused("E_TB_VERSION"):
-        load(tmp_path / "model")
-
-
-def test_another_dtype_is_refused_before_anything_is_loaded(demo: tuple[Path, Path]) -> None:
-    with refused("E_DTYPE_UNSUPPORTED", "its packed weights are torch.bfloat16"):
-        load(demo[0], torch.float16)
-
-
-def test_a_packed_weight_without_a_layer_is_refused(
-    demo: tuple[Path, Path], tmp_path: Path
-) -> None:
-    shutil.copytree(demo[0], tmp_path / "model")
-    path = tmp_path / "model" / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": 3}))
-    with refused("E_ARCH_SHAPE", "has no linear layer model.layers.3"):
-        load(tmp_path / "model")

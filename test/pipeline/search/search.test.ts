@@ -1,64 +1,27 @@
 /** A perplexity limit on the embedded model: what is tried, written and recorded, and what is refused. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { evaluateModel } from "../../../src/pipeline/evaluate.ts";
-import type { PipelineEvent } from "../../../src/pipeline/events.ts";
 import { executeRecipe, type RunOptions } from "../../../src/pipeline/execute.ts";
-import { readManifest } from "../../../src/pipeline/manifest.ts";
 import { type Recipe, readRecipe } from "../../../src/pipeline/recipe/index.ts";
 import { runRecipe } from "../../../src/pipeline/runRecipe.ts";
 import { verifyCheckpoint } from "../../../src/pipeline/verify.ts";
-import { fileFolder, folderHashes, temporaryFolder } from "../../helpers/models.ts";
+import { folderHashes, temporaryFolder } from "../../helpers/models.ts";
 
-const DEMO = fileURLToPath(new URL("../../../models/demo", import.meta.url));
-const folder = fileFolder();
-const TEXT = join(folder, "text.txt");
-const CALIBRATION = join(folder, "calibration.txt");
-const whole = readFileSync(join(DEMO, "heldout.txt"), "utf8");
-writeFileSync(TEXT, whole.slice(0, 2500));
-writeFileSync(CALIBRATION, whole.slice(-2500));
-
-/** Two windows of 64 tokens: enough for a curve. */
-function recipe(prune: string, calibration = "", evaluation = "max_windows: 2"): Recipe {
-  return readRecipe(
-    `version: 1
-prune: { ${prune} }
-${calibration && `calibration: { data: ${JSON.stringify(CALIBRATION)}, nsamples: 2, seqlen: 64${calibration} }`}
-evaluation: { data: ${JSON.stringify(TEXT)}, ctx: 64, ${evaluation} }
-`,
-    "recipe.yaml",
-  );
-}
-
-const MAGNITUDE = recipe('target: "ppl<=+40%"');
-const wanda = (mode = "one-pass") =>
-  recipe('method: wanda, target: "ppl<=+40%"', `, mode: ${mode}`);
-
-interface Heard {
-  readonly events: PipelineEvent[];
-  readonly options: RunOptions;
-}
-
-function listening(more: RunOptions = {}): Heard {
-  const events: PipelineEvent[] = [];
-  return { events, options: { threads: 0, onEvent: (event) => events.push(event), ...more } };
-}
-
-const begins = (events: readonly PipelineEvent[], phase: string): number =>
-  events.filter((event) => event.type === "begin" && event.phase === phase).length;
-const warnings = (events: readonly PipelineEvent[]): string[] =>
-  events.flatMap((event) => (event.type === "warning" ? [event.message] : []));
-const manifestOf = (output: string) =>
-  readManifest(readFileSync(join(output, "spinfer_manifest.json")), output);
-/** What lies beside an output that begins with its name. */
-const beside = (output: string): string[] =>
-  readdirSync(dirname(output)).filter(
-    (name) => name.startsWith(basename(output)) && name !== basename(output),
-  );
-const evaluated = (output: string) =>
-  evaluateModel(output, { protocol: "wanda", dataset: TEXT, ctx: 64, maxWindows: 2, threads: 0 });
+import {
+  begins,
+  beside,
+  CALIBRATION,
+  DEMO,
+  evaluated,
+  folder,
+  listening,
+  MAGNITUDE,
+  manifestOf,
+  recipe,
+  wanda,
+  warnings,
+} from "./runs.ts";
 
 describe("a relative limit, by magnitude", () => {
   const output = join(folder, "magnitude");
@@ -209,98 +172,6 @@ describe("by activations", () => {
       expect(manifestOf(second).search).toEqual(made.search);
     },
   );
-});
-
-describe("interrupted", () => {
-  /** Stops at the n-th event of a phase that is not found done. */
-  const stopping = (phase: string, n: number, more: RunOptions = {}): RunOptions => {
-    const stop = new AbortController();
-    let seen = 0;
-    return {
-      threads: 0,
-      signal: stop.signal,
-      onEvent(event) {
-        if (event.type !== "item" || event.phase !== phase || event.resumed) return;
-        if (++seen === n) stop.abort();
-      },
-      ...more,
-    };
-  };
-
-  it.each([
-    ["in the first evaluation", "evaluate", 1, "refuse"],
-    ["after the dense model", "search", 1, "resume"],
-    ["in its calibration", "calibrate", 2, "resume"],
-    ["while it prunes a try", "prune", 3, "resume"],
-    ["after two tries", "search", 3, "resume"],
-  ] as const)("%s, it goes on to the same bytes", async (_, phase, n, then) => {
-    const work = temporaryFolder();
-    const [undisturbed, output] = [join(work, "undisturbed"), join(work, "out")];
-    await runRecipe(DEMO, undisturbed, wanda(), { threads: 0 });
-    await expect(runRecipe(DEMO, output, wanda(), stopping(phase, n))).rejects.toMatchObject({
-      code: "E_CANCELLED",
-    });
-    expect(existsSync(output)).toBe(false);
-    const { events, options } = listening({ unfinished: then });
-    const { search } = await runRecipe(DEMO, output, wanda(), options);
-    expect(folderHashes(output)).toEqual(folderHashes(undisturbed));
-    expect(beside(output)).toEqual([]);
-    const known = events.filter(
-      (event) => event.type === "item" && event.phase === "search" && event.resumed,
-    ).length;
-    expect(begins(events, "evaluate")).toBe(1 + search!.tries.length - known);
-    if (then === "resume") expect(known).toBeGreaterThan(0);
-  });
-
-  it("while the output is written, it goes on with that", async () => {
-    const work = temporaryFolder();
-    const [undisturbed, output] = [join(work, "undisturbed"), join(work, "out")];
-    const { search } = await runRecipe(DEMO, undisturbed, MAGNITUDE, { threads: 0 });
-    const evaluations = search!.tries.length;
-    const each = 38; // tensors
-    const last = stopping("prune", evaluations * each + 20);
-    await expect(runRecipe(DEMO, output, MAGNITUDE, last)).rejects.toMatchObject({
-      code: "E_CANCELLED",
-    });
-    expect(beside(output).sort()).toEqual(
-      ["out.spinfer-journal", "out.spinfer-partial", "out.spinfer-search"].sort(),
-    );
-    const { events, options } = listening({ unfinished: "resume" });
-    const report = await runRecipe(DEMO, output, MAGNITUDE, options);
-    expect(report.resumedTensors).toBeGreaterThan(10);
-    expect(begins(events, "evaluate")).toBe(0);
-    expect(folderHashes(output)).toEqual(folderHashes(undisturbed));
-    expect(beside(output)).toEqual([]);
-  });
-
-  it("is not mixed up with another one", async () => {
-    const output = join(temporaryFolder(), "out");
-    await expect(runRecipe(DEMO, output, MAGNITUDE, stopping("search", 2))).rejects.toMatchObject({
-      code: "E_CANCELLED",
-    });
-    const run = (asked: Recipe, unfinished?: RunOptions["unfinished"]) =>
-      runRecipe(DEMO, output, asked, { threads: 0, unfinished });
-    await expect(run(MAGNITUDE)).rejects.toMatchObject({ code: "E_PARTIAL_EXISTS" });
-    for (const other of [
-      recipe('target: "ppl<=+41%"'),
-      recipe('target: "ppl<=+40%"', "", "max_windows: 3"),
-      recipe('target: "ppl<=+40%", ignore: [q_proj]'),
-    ])
-      await expect(run(other, "resume")).rejects.toMatchObject({ code: "E_RESUME_MISMATCH" });
-    await run(MAGNITUDE, "restart");
-    await expect(run(MAGNITUDE, "resume")).rejects.toMatchObject({ code: "E_NOTHING_TO_RESUME" });
-    expect(beside(output)).toEqual([]);
-  });
-
-  it("with a record that is damaged, it does not go on", async () => {
-    const output = join(temporaryFolder(), "out");
-    await expect(runRecipe(DEMO, output, MAGNITUDE, stopping("search", 2))).rejects.toMatchObject({
-      code: "E_CANCELLED",
-    });
-    writeFileSync(`${output}.spinfer-search/search.json`, "{");
-    const run = runRecipe(DEMO, output, MAGNITUDE, { threads: 0, unfinished: "resume" });
-    await expect(run).rejects.toMatchObject({ code: "E_RESUME_MISMATCH" });
-  });
 });
 
 describe("what is refused", () => {

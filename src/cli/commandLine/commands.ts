@@ -1,21 +1,23 @@
 /** The commands. What they do is in ../commands. */
 import {
   BENCH_KERNELS_OPTIONS,
-  CALIBRATE_OPTIONS,
-  CHOICES,
-  CONVERT_OPTIONS,
   DOCTOR_OPTIONS,
   EVAL_OPTIONS,
   INSPECT_OPTIONS,
-  PRUNE_OPTIONS,
   RECIPE_INIT_OPTIONS,
-  RECIPE_SHOW_OPTIONS,
   REPORT_OPTIONS,
-  RUN_OPTIONS,
   SWEEP_OPTIONS,
   TUNE_OPTIONS,
   VERIFY_OPTIONS,
-} from "./options.ts";
+} from "./commandOptions.ts";
+import {
+  CALIBRATE_OPTIONS,
+  CONVERT_OPTIONS,
+  PRUNE_OPTIONS,
+  RECIPE_SHOW_OPTIONS,
+  RUN_OPTIONS,
+} from "./makingOptions.ts";
+import { CHOICES } from "./options.ts";
 import type { CommandSpec, PositionalSpec } from "./spec.ts";
 
 const model: PositionalSpec = {

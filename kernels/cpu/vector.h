@@ -1,0 +1,30 @@
+// Vectors of float32 as wide as the instruction set that a file is compiled for. Files that include
+// this are compiled once for each, with SPINFER_CPU_SET naming its namespace.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#ifndef SPINFER_CPU_SET
+#error "compile with -DSPINFER_CPU_SET=avx2, avx512 or amx"
+#endif
+
+namespace spinfer::cpu::SPINFER_CPU_SET {
+
+#ifdef __AVX512F__
+constexpr int kWidth = 16;
+#else
+constexpr int kWidth = 8;
+#endif
+
+typedef float Vec __attribute__((vector_size(kWidth * sizeof(float))));
+typedef int32_t IntVec __attribute__((vector_size(kWidth * sizeof(int32_t))));
+// The same at any address.
+typedef float LooseVec __attribute__((vector_size(kWidth * sizeof(float)), aligned(4), may_alias));
+
+inline Vec load(const float* at) { return *reinterpret_cast<const LooseVec*>(at); }
+inline void store(float* at, Vec value) { *reinterpret_cast<LooseVec*>(at) = value; }
+inline Vec splat(float value) { return Vec{} + value; }
+
+}  // namespace spinfer::cpu::SPINFER_CPU_SET

@@ -5,6 +5,7 @@
 
 #include "../include/spinfer_cpu.h"
 #include "pool.h"
+#include "product.h"
 
 namespace spinfer::cpu {
 
@@ -33,9 +34,11 @@ struct AttentionKernels {
                     const spinfer_cpu_attention_spec& spec, float* out);
 };
 
-// One of each for an instruction set, defined in elements.cpp and attention.cpp.
+// One of each for an instruction set, defined in product.cpp, elements.cpp and
+// attention.cpp.
 #define SPINFER_CPU_DECLARE(set)            \
   namespace set {                           \
+  extern const ProductKernels kProducts;    \
   extern const ElementKernels kElements;    \
   extern const AttentionKernels kAttention; \
   }

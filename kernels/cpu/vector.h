@@ -25,6 +25,21 @@ typedef float LooseVec __attribute__((vector_size(kWidth * sizeof(float)), align
 
 inline Vec load(const float* at) { return *reinterpret_cast<const LooseVec*>(at); }
 inline void store(float* at, Vec value) { *reinterpret_cast<LooseVec*>(at) = value; }
-inline Vec splat(float value) { return Vec{} + value; }
+inline Vec splat(float value) {
+#ifdef __AVX512F__
+  return (Vec)_mm512_set1_ps(value);
+#else
+  return (Vec)_mm256_set1_ps(value);
+#endif
+}
+
+// Whether any lane of a comparison is true.
+inline bool anyLane(IntVec mask) {
+#ifdef __AVX512F__
+  return _mm512_movepi32_mask((__m512i)mask) != 0;
+#else
+  return _mm256_movemask_ps((__m256)mask) != 0;
+#endif
+}
 
 }  // namespace spinfer::cpu::SPINFER_CPU_SET

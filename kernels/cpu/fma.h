@@ -1,0 +1,88 @@
+// Products in float32 with fused multiply-add: a block of results stays in registers while the
+// inputs pass, as in Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
+// ACM TOMS 34(3), 2008.
+#pragma once
+
+#include "vector.h"
+
+namespace spinfer::cpu::SPINFER_CPU_SET {
+
+// 32 registers hold 14 x 2 results, 2 vectors of the weight and one input; 16 hold 6 x 2.
+constexpr int kPanelRows = kWidth == 16 ? 14 : 6;
+constexpr int kVectors = 2;
+constexpr int kPanelColumns = kVectors * kWidth;
+// Inputs of which a panel of each operand stays in the first cache.
+constexpr int64_t kInnerRun = 256;
+
+inline int64_t inputPanelBytes(int64_t columns) { return columns * kPanelRows * sizeof(float); }
+inline int64_t weightPanelBytes(int64_t inputs, int) {
+  return inputs * kPanelColumns * sizeof(float);
+}
+
+struct TileUnit {
+  TileUnit() {}
+  ~TileUnit() {}
+};
+
+// One after the other, of each column the values of all rows.
+inline void packInputPanel(const float* x, int64_t count, int64_t columns, void* panel) {
+  float* to = static_cast<float*>(panel);
+  for (int row = 0; row < kPanelRows; row++)
+    for (int64_t column = 0; column < columns; column++)
+      to[column * kPanelRows + row] = row < count ? x[row * columns + column] : 0;
+}
+
+// One after the other, of each input the values of all outputs.
+inline void packOutIn(const float* values, int64_t count, int64_t inputs, int, char* panel) {
+  float* to = reinterpret_cast<float*>(panel);
+  constexpr int64_t kRun = 16;  // a cache line of each output at a time
+  for (int64_t begin = 0; begin < inputs; begin += kRun) {
+    const int64_t end = begin + kRun < inputs ? begin + kRun : inputs;
+    for (int output = 0; output < kPanelColumns; output++)
+      for (int64_t input = begin; input < end; input++)
+        to[input * kPanelColumns + output] = output < count ? values[output * inputs + input] : 0;
+  }
+}
+
+inline void packInOut(const float* values, int64_t count, int64_t inputs, int64_t outputs, int,
+                      char* panel) {
+  float* to = reinterpret_cast<float*>(panel);
+  for (int64_t input = 0; input < inputs; input++)
+    for (int output = 0; output < kPanelColumns; output++)
+      to[input * kPanelColumns + output] = output < count ? values[input * outputs + output] : 0;
+}
+
+inline int partsOf(const float*, int64_t, int known) { return known; }
+
+// block [kPanelRows, kPanelColumns] = the product of a panel of the input and a panel of the weight
+// over the inputs from `begin` to `end`, added to what it was unless isFirst.
+inline void multiplyPanels(const void* inputPanel, const void* weightPanel, int64_t begin,
+                           int64_t end, int, bool isFirst, float* block) {
+  const float* input = static_cast<const float*>(inputPanel) + begin * kPanelRows;
+  const float* weight = static_cast<const float*>(weightPanel) + begin * kPanelColumns;
+  Vec sums[kPanelRows][kVectors] = {};
+  if (!isFirst) {
+    for (int row = 0; row < kPanelRows; row++) {
+      sums[row][0] = load(block + row * kPanelColumns);
+      sums[row][1] = load(block + row * kPanelColumns + kWidth);
+    }
+  }
+  for (int64_t depth = begin; depth < end; depth++) {
+    const Vec left = load(weight);
+    const Vec right = load(weight + kWidth);
+#pragma GCC unroll 14
+    for (int row = 0; row < kPanelRows; row++) {
+      const Vec factor = splat(input[row]);
+      sums[row][0] += factor * left;
+      sums[row][1] += factor * right;
+    }
+    input += kPanelRows;
+    weight += kPanelColumns;
+  }
+  for (int row = 0; row < kPanelRows; row++) {
+    store(block + row * kPanelColumns, sums[row][0]);
+    store(block + row * kPanelColumns + kWidth, sums[row][1]);
+  }
+}
+
+}  // namespace spinfer::cpu::SPINFER_CPU_SET

@@ -1,0 +1,344 @@
+// Products of packed panels: a task takes some panels of the input through some of the weight, and
+// finishes each block of results while it is in the first cache.
+#include "product.h"
+
+#include "kernels.h"
+#include "vectorMath.h"
+#ifdef __AMX_BF16__
+#include "tiles.h"
+#else
+#include "fma.h"
+#endif
+
+namespace spinfer::cpu::SPINFER_CPU_SET {
+namespace {
+
+// Inputs after which results are added to the output: the task's rows stay in the second cache.
+constexpr int64_t kDepthRun = 1536;
+// Bytes of the input's panels of a task.
+constexpr int64_t kTaskBytes = 600 << 10;
+
+constexpr int64_t divideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
+constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+const char* panelOf(const Buffer& panels, int64_t index, int64_t bytes) {
+  return static_cast<const char*>(panels.data()) + index * bytes;
+}
+
+constexpr int64_t kBlock = kPanelRows * kPanelColumns;
+
+// A block of results: where it lies in the product, how much of it is not padding.
+struct Block {
+  float* values;  // [kPanelRows, kPanelColumns]
+  int64_t row, column;
+  int64_t rows, columns;
+  bool isFirst;  // of the runs of inputs that add up to the result
+};
+
+struct Task {
+  int64_t rowBegin, rowEnd;        // panels of the input
+  int64_t columnBegin, columnEnd;  // panels of the weight
+};
+
+// A block for each panel of rows, for each thread.
+class Scratch {
+ public:
+  Scratch(const Pool& pool, int64_t rowRun) : each_(rowRun * kBlock) {
+    buffer_.reserve(pool.threads() * each_ * sizeof(float));
+  }
+  float* of(int thread) const { return static_cast<float*>(buffer_.data()) + thread * each_; }
+
+ private:
+  int64_t each_;
+  Buffer buffer_;
+};
+
+// Panels of the input that a task takes: as many as stay in the second cache.
+int64_t rowPanelsOf(int64_t depth) {
+  return most(1, kTaskBytes / inputPanelBytes(least(depth, kDepthRun)));
+}
+
+// Asks for bytes that will be read soon, wherever they lie: to the second cache.
+inline void fetch(const char* at, int64_t bytes) {
+  for (int64_t offset = 0; offset < bytes; offset += 64) __builtin_prefetch(at + offset, 0, 2);
+}
+
+// Calls finish(block) for each block of the task; where isNeeded is false for a block's last row and
+// first column, the block is left out. `scratch` holds a block for each panel of rows.
+template <typename Finish, typename IsNeeded>
+void runTask(const Input& input, const Weight& weight, const Task& task, int64_t depthRun,
+             float* scratch, Finish&& finish, IsNeeded&& isNeeded) {
+  const TileUnit unit;
+  const int64_t depth = input.columns;
+  const int64_t rows = task.rowEnd - task.rowBegin;
+  const int64_t inputBytes = inputPanelBytes(depth);
+  const int64_t weightBytes = weightPanelBytes(depth, weight.parts);
+  const auto blockOf = [&](int64_t row, int64_t column, int64_t begin) {
+    return Block{scratch + (row - task.rowBegin) * kBlock,
+                 row * kPanelRows,
+                 column * kPanelColumns,
+                 least(kPanelRows, input.rows - row * kPanelRows),
+                 least(kPanelColumns, weight.outputs - column * kPanelColumns),
+                 begin == 0};
+  };
+  for (int64_t begin = 0; begin < depth; begin += depthRun) {
+    const int64_t end = least(begin + depthRun, depth);
+    for (int64_t column = task.columnBegin; column < task.columnEnd; column++) {
+      const char* const weightPanel = panelOf(weight.panels, column, weightBytes);
+      for (int64_t inner = begin; inner < end; inner += kInnerRun) {
+        const int64_t innerEnd = least(inner + kInnerRun, end);
+        // what is multiplied next, panel by panel or run by run, lies behind
+        const char* const next = weightPanel + weightPanelBytes(innerEnd, weight.parts);
+        const int64_t share = divideUp(weightPanelBytes(kInnerRun, weight.parts), rows * 64) * 64;
+        for (int64_t row = task.rowBegin; row < task.rowEnd; row++) {
+          const Block block = blockOf(row, column, begin);
+          if (!isNeeded(block.row + block.rows - 1, block.column)) continue;
+          fetch(next + (row - task.rowBegin) * share, share);
+          multiplyPanels(panelOf(input.panels, row, inputBytes), weightPanel, inner, innerEnd,
+                         weight.parts, inner == begin, block.values);
+          if (innerEnd == end) finish(block);
+        }
+      }
+    }
+  }
+}
+
+constexpr auto kAlways = [](int64_t, int64_t) { return true; };
+
+// Tasks of a product: rows first, and columns in parts where rows alone do not keep all threads
+// busy to the end.
+struct Tasks {
+  int64_t rowPanels, columnPanels;  // of the product
+  int64_t rowRun, columnRun;        // of a task
+
+  Tasks(int64_t rows, int64_t outputs, int64_t depth, int threads)
+      : rowPanels(divideUp(rows, kPanelRows)),
+        columnPanels(divideUp(outputs, kPanelColumns)),
+        rowRun(least(rowPanels, rowPanelsOf(depth))) {
+    const int64_t wanted = threads == 1 ? 1 : 6 * threads;
+    const int64_t parts = divideUp(wanted, divideUp(rowPanels, rowRun));
+    columnRun = divideUp(columnPanels, least(parts, columnPanels));
+  }
+
+  int64_t count() const { return divideUp(rowPanels, rowRun) * divideUp(columnPanels, columnRun); }
+
+  Task at(int64_t index) const {
+    const int64_t across = divideUp(columnPanels, columnRun);
+    const int64_t row = index / across * rowRun;
+    const int64_t column = index % across * columnRun;
+    return {row, least(row + rowRun, rowPanels), column, least(column + columnRun, columnPanels)};
+  }
+};
+
+void packWeight(Pool& pool, const float* values, int64_t outputs, int64_t inputs, int32_t layout,
+                Weight& weight) {
+  weight.outputs = outputs;
+  weight.inputs = inputs;
+  weight.parts = 1;
+  constexpr int64_t kGrain = 1 << 16;
+  std::atomic<int> parts{1};
+  pool.ranges(outputs * inputs, kGrain, [&](int64_t begin, int64_t end, int) {
+    const int known = parts.load(std::memory_order_relaxed);
+    const int found = partsOf(values + begin, end - begin, known);
+    int before = known;
+    while (before < found && !parts.compare_exchange_weak(before, found)) {
+    }
+  });
+  weight.parts = parts.load();
+  const int64_t bytes = weightPanelBytes(inputs, weight.parts);
+  const int64_t panels = divideUp(outputs, kPanelColumns);
+  char* data = static_cast<char*>(weight.panels.reserve(panels * bytes));
+  pool.each(panels, [&](int64_t panel, int) {
+    const int64_t output = panel * kPanelColumns;
+    const int64_t count = least(kPanelColumns, outputs - output);
+    char* to = data + panel * bytes;
+    if (layout == SPINFER_CPU_OUT_IN)
+      packOutIn(values + output * inputs, count, inputs, weight.parts, to);
+    else
+      packInOut(values + output, count, inputs, outputs, weight.parts, to);
+  });
+}
+
+void packInput(Pool& pool, const float* x, int64_t rows, int64_t columns, Input& input) {
+  input.rows = rows;
+  input.columns = columns;
+  const int64_t bytes = inputPanelBytes(columns);
+  const int64_t panels = divideUp(rows, kPanelRows);
+  char* data = static_cast<char*>(input.panels.reserve(panels * bytes));
+  pool.each(panels, [&](int64_t panel, int) {
+    const int64_t row = panel * kPanelRows;
+    packInputPanel(x + row * columns, least(kPanelRows, rows - row), columns, data + panel * bytes);
+  });
+}
+
+// A vector of a row of a block, and where it belongs; the last one of a row may be cut.
+template <typename Each>
+inline void eachVector(const Block& block, Each&& each) {
+  for (int64_t row = 0; row < block.rows; row++) {
+    for (int64_t column = 0; column < block.columns; column += kWidth) {
+      each(block.row + row, block.column + column,
+           load(block.values + row * kPanelColumns + column),
+           least(kWidth, block.columns - column));
+    }
+  }
+}
+
+inline Vec loadFirst(const float* at, int64_t count) {
+  if (count == kWidth) return load(at);
+  Vec value = {};
+  for (int64_t i = 0; i < count; i++) value[i] = at[i];
+  return value;
+}
+
+inline void storeFirst(float* at, Vec value, int64_t count) {
+  if (count == kWidth) {
+    store(at, value);
+    return;
+  }
+  for (int64_t i = 0; i < count; i++) at[i] = value[i];
+}
+
+void linear(Pool& pool, const Input& input, const Weight& weight, const float* bias,
+            const float* added, float* out) {
+  const Tasks tasks(input.rows, weight.outputs, input.columns, pool.threads());
+  const Scratch scratch(pool, tasks.rowRun);
+  pool.each(tasks.count(), [&](int64_t index, int thread) {
+    const auto finish = [&](const Block& block) {
+      eachVector(block, [&](int64_t row, int64_t column, Vec sum, int64_t count) {
+        const int64_t at = row * weight.outputs + column;
+        if (!block.isFirst) {
+          sum += loadFirst(out + at, count);
+        } else {
+          if (bias != nullptr) sum += loadFirst(bias + column, count);
+          if (added != nullptr) sum += loadFirst(added + at, count);
+        }
+        storeFirst(out + at, sum, count);
+      });
+    };
+    runTask(input, weight, tasks.at(index), kDepthRun, scratch.of(thread), finish, kAlways);
+  });
+}
+
+// Σ exp(logit − largest) of one row over some logits, apart in the lanes of a vector.
+struct Softmax {
+  Vec largest, total;
+};
+
+struct RowPart {
+  double largest, total;
+};
+
+constexpr float kLowest = -3.0e38f;
+
+inline void addLogits(Softmax& state, Vec logits) {
+  const IntVec isLarger = logits > state.largest;
+  if (anyLane(isLarger)) {
+    const Vec larger = isLarger ? logits : state.largest;
+    state.total *= exp(state.largest - larger);
+    state.largest = larger;
+  }
+  state.total += exp(logits - state.largest);
+}
+
+RowPart joined(const Softmax& state) {
+  RowPart all = {kLowest, 0};
+  for (int lane = 0; lane < kWidth; lane++)
+    if (state.largest[lane] > all.largest) all.largest = state.largest[lane];
+  for (int lane = 0; lane < kWidth; lane++)
+    all.total += state.total[lane] * __builtin_exp(state.largest[lane] - all.largest);
+  return all;
+}
+
+void losses(Pool& pool, const Input& input, const Weight& weight, const float* bias, float softcap,
+            const int32_t* targets, double* out) {
+  constexpr int64_t kColumnRun = 64;  // panels of a task
+  const int64_t rowPanels = divideUp(input.rows, kPanelRows);
+  const int64_t rowRun = least(rowPanels, rowPanelsOf(input.columns));
+  const int64_t columnPanels = divideUp(weight.outputs, kPanelColumns);
+  const int64_t across = divideUp(columnPanels, kColumnRun);
+  const int64_t runRows = rowRun * kPanelRows;
+  const Scratch scratch(pool, rowRun);
+  Buffer stateBuffer, partBuffer, targetBuffer;
+  Softmax* const states = static_cast<Softmax*>(
+      stateBuffer.reserve(pool.threads() * runRows * sizeof(Softmax)));
+  RowPart* const parts =
+      static_cast<RowPart*>(partBuffer.reserve(across * input.rows * sizeof(RowPart)));
+  float* const wanted = static_cast<float*>(targetBuffer.reserve(input.rows * sizeof(float)));
+
+  pool.each(divideUp(rowPanels, rowRun) * across, [&](int64_t index, int thread) {
+    const int64_t rowPanel = index / across * rowRun;
+    const int64_t columnPanel = index % across * kColumnRun;
+    const Task task = {rowPanel, least(rowPanel + rowRun, rowPanels), columnPanel,
+                       least(columnPanel + kColumnRun, columnPanels)};
+    const int64_t firstRow = rowPanel * kPanelRows;
+    Softmax* const mine = states + thread * runRows;
+    for (int64_t row = 0; row < runRows; row++) mine[row] = {splat(kLowest), Vec{}};
+    const auto finish = [&](const Block& block) {
+      eachVector(block, [&](int64_t row, int64_t column, Vec logits, int64_t count) {
+        if (bias != nullptr) logits += loadFirst(bias + column, count);
+        if (softcap != 0) logits = softcap * tanh(logits / softcap);
+        const int64_t target = targets[row] - column;
+        if (target >= 0 && target < count) wanted[row] = logits[target];
+        for (int64_t lane = count; lane < kWidth; lane++) logits[lane] = kLowest;
+        addLogits(mine[row - firstRow], logits);
+      });
+    };
+    runTask(input, weight, task, input.columns, scratch.of(thread), finish, kAlways);
+    const int64_t end = least(firstRow + runRows, input.rows);
+    for (int64_t row = firstRow; row < end; row++)
+      parts[row * across + index % across] = joined(mine[row - firstRow]);
+  });
+
+  for (int64_t row = 0; row < input.rows; row++) {
+    const RowPart* const own = parts + row * across;
+    double largest = own[0].largest;
+    for (int64_t i = 1; i < across; i++) largest = own[i].largest > largest ? own[i].largest : largest;
+    double total = 0;
+    for (int64_t i = 0; i < across; i++) total += own[i].total * __builtin_exp(own[i].largest - largest);
+    out[row] = targets[row] < 0 ? __builtin_nan("") : largest + __builtin_log(total) - wanted[row];
+  }
+}
+
+void transpose(Pool& pool, const float* x, int64_t rows, int64_t columns, float* out) {
+  constexpr int64_t kSide = 32;
+  pool.each(divideUp(columns, kSide), [&](int64_t run, int) {
+    const int64_t begin = run * kSide;
+    const int64_t end = least(begin + kSide, columns);
+    for (int64_t first = 0; first < rows; first += kSide)
+      for (int64_t column = begin; column < end; column++)
+        for (int64_t row = first; row < least(first + kSide, rows); row++)
+          out[column * rows + row] = x[row * columns + column];
+  });
+}
+
+void gram(Pool& pool, const float* x, int64_t rows, int64_t columns, double* triangle) {
+  Buffer turned;
+  Input left;
+  Weight right;
+  float* const values = static_cast<float*>(turned.reserve(rows * columns * sizeof(float)));
+  transpose(pool, x, rows, columns, values);
+  packInput(pool, values, columns, rows, left);
+  packWeight(pool, values, columns, rows, SPINFER_CPU_OUT_IN, right);
+  const Tasks tasks(columns, columns, rows, pool.threads());
+  const Scratch scratch(pool, tasks.rowRun);
+  pool.each(tasks.count(), [&](int64_t index, int thread) {
+    const auto finish = [&](const Block& block) {
+      for (int64_t row = 0; row < block.rows; row++) {
+        const int64_t i = block.row + row;
+        double* const to = triangle + i * (i + 1) / 2;
+        const int64_t end = least(block.columns, i + 1 - block.column);
+        for (int64_t column = 0; column < end; column++)
+          to[block.column + column] += block.values[row * kPanelColumns + column];
+      }
+    };
+    runTask(left, right, tasks.at(index), kDepthRun, scratch.of(thread), finish,
+            [](int64_t row, int64_t column) { return column <= row; });
+  });
+}
+
+}  // namespace
+
+const ProductKernels kProducts = {packWeight, packInput, linear, losses, gram};
+
+}  // namespace spinfer::cpu::SPINFER_CPU_SET

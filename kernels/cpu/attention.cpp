@@ -2,10 +2,11 @@
 // 2022): scores of a run of keys are used before those of the next are computed, and what was added
 // up so far is rescaled when a larger score comes.
 //
-// A task is a few queries that see about the same keys: of all heads that share a key head, one
-// position after the other. Queries lie along the vectors: scores are [key][query], and what is
-// added up is [column of the head][query]. So largest scores and sums need nothing across lanes, and
-// keys and values are read where they are, a number for all queries of a vector.
+// A group is a few queries that see about the same keys: of all heads that share a key head, one
+// position after the other. They lie along the vectors: scores are [key][query], and what is added
+// up is [column of the head][query]. So largest scores and sums need nothing across lanes, and keys
+// and values are read as they are, a number for all queries of a vector.
+#include <cstring>
 #include <new>
 
 #include "kernels.h"
@@ -14,20 +15,28 @@
 namespace spinfer::cpu::SPINFER_CPU_SET {
 namespace {
 
-// Vectors of a task's queries, and rows (keys, columns of a head) of a tile of a product: its sums
+// Vectors of a group's queries, and rows (keys, columns of a head) of a tile of a product: its sums
 // fill most of the registers.
 constexpr int kVectors = 3;
 constexpr int kTile = kWidth == 16 ? 8 : 4;
 constexpr int kQueries = kVectors * kWidth;
-// Keys of a run: few enough that all of a task stays in the nearest cache.
+// Keys of a run: few enough that it and a group stay in the nearest cache.
 constexpr int64_t kRun = 64;
+// Most groups of a task. They share copies of the keys and values of a run, whose rows may lie
+// pages apart where they come from.
+constexpr int64_t kGroups = 4;
+// Tasks that a thread has at least, where there are as many groups: they differ in length.
+constexpr int64_t kTasks = 8;
 
 constexpr float kLog2E = 1.44269502f;
 // Score of a key that may not be seen. It is finite so that a run of none but such keys gives
 // numbers: they are multiplied by 0 when a greater score comes.
 constexpr float kHidden = -3.40282347e38f;
 
-// A value for each query of a task.
+int64_t lesser(int64_t left, int64_t right) { return left < right ? left : right; }
+int64_t quotientUp(int64_t count, int64_t by) { return (count + by - 1) / by; }
+
+// A value for each query of a group.
 struct Lanes {
   Vec of[kVectors];
 };
@@ -61,28 +70,17 @@ struct Problem {
   spinfer_cpu_attention_spec spec;
   float* out;
 
-  int64_t group() const { return spec.heads / spec.key_heads; }
-  int64_t keyColumns() const { return spec.key_heads * spec.head_size; }
+  int64_t sharing() const { return spec.heads / spec.key_heads; }  // heads of a key head
   // Positions that one sees.
   int64_t window() const {
     return spec.window == 0 || spec.window > spec.length ? spec.length : spec.window;
   }
-  int64_t rows() const { return spec.length * group(); }  // queries of a window that share a head
+  int64_t rows() const { return spec.length * sharing(); }  // queries of a window for a key head
 };
 
-// Queries first..first + count of those of a window that share a key head.
-struct Task {
-  int64_t window, keyHead, first, count;
-};
-
-// [rows][kQueries] each.
-struct Scratch {
-  float *query, *out, *scores;
-};
-
-// What softmax has of each query.
-struct Softmax {
-  Lanes largest, sum;
+// A window and a key head.
+struct Strip {
+  int64_t window, keyHead;
 };
 
 struct Positions {
@@ -90,34 +88,62 @@ struct Positions {
   int64_t first, last;
 };
 
-int64_t placeOf(const Problem& problem, const Task& task, int64_t lane) {
+// Queries first..first + count of those of a strip, and what they have come to. Buffers are
+// [head size][kQueries].
+struct Group {
+  int64_t first, count;
+  Positions positions;
+  float *query, *out;
+  Lanes largest, sum;
+};
+
+// Keys and values [kRun][head size]; scores [kRun][kQueries].
+struct Run {
+  int64_t begin, count;
+  float *keys, *values, *scores;
+};
+
+int64_t placeOf(const Problem& problem, const Strip& strip, int64_t row) {
   const auto& spec = problem.spec;
-  const int64_t row = task.first + lane;
-  const int64_t token = task.window * spec.length + row / problem.group();
-  const int64_t head = task.keyHead * problem.group() + row % problem.group();
+  const int64_t token = strip.window * spec.length + row / problem.sharing();
+  const int64_t head = strip.keyHead * problem.sharing() + row % problem.sharing();
   return (token * spec.heads + head) * spec.head_size;
 }
 
 // Lanes past the last query are like it.
-Positions positionsOf(const Problem& problem, const Task& task) {
+int64_t rowOf(const Group& group, int64_t lane) {
+  return group.first + (lane < group.count ? lane : group.count - 1);
+}
+
+Positions positionsOf(const Problem& problem, const Group& group) {
   Positions positions;
-  positions.first = task.first / problem.group();
-  positions.last = (task.first + task.count - 1) / problem.group();
+  positions.first = group.first / problem.sharing();
+  positions.last = (group.first + group.count - 1) / problem.sharing();
   for (int64_t lane = 0; lane < kQueries; lane++) {
-    const int64_t row = task.first + (lane < task.count ? lane : task.count - 1);
-    positions.of[lane / kWidth][lane % kWidth] = static_cast<int32_t>(row / problem.group());
+    const int64_t position = rowOf(group, lane) / problem.sharing();
+    positions.of[lane / kWidth][lane % kWidth] = static_cast<int32_t>(position);
   }
   return positions;
 }
 
 // Queries in units of which exp2 is the exponential of the score, or its cap the tanh.
-void packQueries(const Problem& problem, const Task& task, float* packed) {
+void packQueries(const Problem& problem, const Strip& strip, const Group& group) {
   const auto& spec = problem.spec;
   const float factor = spec.softcap == 0 ? spec.scale * kLog2E : spec.scale / spec.softcap;
   for (int64_t lane = 0; lane < kQueries; lane++) {
-    const int64_t from = placeOf(problem, task, lane < task.count ? lane : task.count - 1);
+    const float* const from = problem.query + placeOf(problem, strip, rowOf(group, lane));
     for (int64_t i = 0; i < spec.head_size; i++)
-      packed[i * kQueries + lane] = problem.query[from + i] * factor;
+      group.query[i * kQueries + lane] = from[i] * factor;
+  }
+}
+
+void start(const Problem& problem, const Strip& strip, Group& group) {
+  group.positions = positionsOf(problem, group);
+  packQueries(problem, strip, group);
+  for (int64_t i = 0; i < problem.spec.head_size * kQueries; i++) group.out[i] = 0;
+  for (int i = 0; i < kVectors; i++) {
+    group.largest.of[i] = Vec{} + kHidden;
+    group.sum.of[i] = Vec{};
   }
 }
 
@@ -168,15 +194,13 @@ void capScores(float cap, int64_t count, float* scores) {
     store(scores + i, cap * kLog2E * tanh(load(scores + i)));
 }
 
-// Of keys from `begin` on.
-void hideScores(const Positions& positions, int64_t window, int64_t begin, int64_t count,
-                float* scores) {
-  for (int64_t i = 0; i < count; i++) {
-    const auto key = static_cast<int32_t>(begin + i);
+void hideScores(const Positions& positions, int64_t window, const Run& run) {
+  for (int64_t i = 0; i < run.count; i++) {
+    const auto key = static_cast<int32_t>(run.begin + i);
     if (key <= positions.first && key > positions.last - window) continue;
     for (int part = 0; part < kVectors; part++) {
+      float* const at = run.scores + i * kQueries + part * kWidth;
       const IntVec back = positions.of[part] - key;
-      float* const at = scores + i * kQueries + part * kWidth;
       const IntVec isSeen = (back >= 0) & (back < static_cast<int32_t>(window));
       store(at, isSeen ? load(at) : Vec{} + kHidden);
     }
@@ -184,8 +208,8 @@ void hideScores(const Positions& positions, int64_t window, int64_t begin, int64
 }
 
 // Replaces scores by their exponentials and gives what earlier sums are to be multiplied by.
-Lanes takeScores(int64_t count, float* scores, Softmax& softmax) {
-  Lanes largest = softmax.largest;
+Lanes takeScores(int64_t count, float* scores, Group& group) {
+  Lanes largest = group.largest;
   for (int64_t key = 0; key < count; key++) {
     const Lanes score = loadLanes(scores + key * kQueries);
     for (int i = 0; i < kVectors; i++) largest.of[i] = larger(score.of[i], largest.of[i]);
@@ -201,78 +225,112 @@ Lanes takeScores(int64_t count, float* scores, Softmax& softmax) {
   }
   Lanes rescale;
   for (int i = 0; i < kVectors; i++) {
-    rescale.of[i] = exp2OfNegative(softmax.largest.of[i] - largest.of[i]);
-    softmax.sum.of[i] = softmax.sum.of[i] * rescale.of[i] + sum.of[i];
+    rescale.of[i] = exp2OfNegative(group.largest.of[i] - largest.of[i]);
+    group.sum.of[i] = group.sum.of[i] * rescale.of[i] + sum.of[i];
   }
-  softmax.largest = largest;
+  group.largest = largest;
   return rescale;
 }
 
-void attendToRun(const Problem& problem, const Task& task, const Positions& positions,
-                 int64_t begin, int64_t count, const Scratch& scratch, Softmax& softmax) {
+void attendToRun(const Problem& problem, const Run& run, Group& group) {
   const auto& spec = problem.spec;
-  const int64_t stride = problem.keyColumns();
-  const int64_t from =
-      (task.window * spec.length + begin) * stride + task.keyHead * spec.head_size;
   multiply<Rows::kAcross>(
-      problem.key + from, stride, count, scratch.query, spec.head_size,
-      [&](int64_t key, const Lanes& sums) { storeLanes(scratch.scores + key * kQueries, sums); });
-  if (spec.softcap != 0) capScores(spec.softcap, count, scratch.scores);
-  hideScores(positions, problem.window(), begin, count, scratch.scores);
-  const Lanes rescale = takeScores(count, scratch.scores, softmax);
-  multiply<Rows::kDown>(problem.value + from, stride, spec.head_size, scratch.scores, count,
+      run.keys, spec.head_size, run.count, group.query, spec.head_size,
+      [&](int64_t key, const Lanes& sums) { storeLanes(run.scores + key * kQueries, sums); });
+  if (spec.softcap != 0) capScores(spec.softcap, run.count, run.scores);
+  hideScores(group.positions, problem.window(), run);
+  const Lanes rescale = takeScores(run.count, run.scores, group);
+  multiply<Rows::kDown>(run.values, spec.head_size, spec.head_size, run.scores, run.count,
                         [&](int64_t column, Lanes sums) {
-                          float* const at = scratch.out + column * kQueries;
+                          float* const at = group.out + column * kQueries;
                           for (int i = 0; i < kVectors; i++)
                             sums.of[i] += load(at + i * kWidth) * rescale.of[i];
                           storeLanes(at, sums);
                         });
 }
 
-void writeOut(const Problem& problem, const Task& task, const Lanes& sum, float* rows) {
+void finish(const Problem& problem, const Strip& strip, const Group& group) {
   for (int64_t i = 0; i < problem.spec.head_size; i++) {
-    Lanes row = loadLanes(rows + i * kQueries);
-    for (int part = 0; part < kVectors; part++) row.of[part] /= sum.of[part];
-    storeLanes(rows + i * kQueries, row);
+    Lanes row = loadLanes(group.out + i * kQueries);
+    for (int part = 0; part < kVectors; part++) row.of[part] /= group.sum.of[part];
+    storeLanes(group.out + i * kQueries, row);
   }
-  for (int64_t lane = 0; lane < task.count; lane++) {
-    float* const to = problem.out + placeOf(problem, task, lane);
-    for (int64_t i = 0; i < problem.spec.head_size; i++) to[i] = rows[i * kQueries + lane];
+  for (int64_t lane = 0; lane < group.count; lane++) {
+    float* const to = problem.out + placeOf(problem, strip, group.first + lane);
+    for (int64_t i = 0; i < problem.spec.head_size; i++) to[i] = group.out[i * kQueries + lane];
   }
 }
 
-void attend(const Problem& problem, const Task& task, const Scratch& scratch) {
+void copyRun(const Problem& problem, const Strip& strip, const Run& run) {
   const auto& spec = problem.spec;
-  const Positions positions = positionsOf(problem, task);
-  packQueries(problem, task, scratch.query);
-  for (int64_t i = 0; i < spec.head_size * kQueries; i++) scratch.out[i] = 0;
-  Softmax softmax = {};
-  for (Vec& largest : softmax.largest.of) largest = Vec{} + kHidden;
-  const int64_t begin = positions.first + 1 - problem.window();
-  for (int64_t key = begin < 0 ? 0 : begin; key <= positions.last; key += kRun) {
-    const int64_t left = positions.last + 1 - key;
-    attendToRun(problem, task, positions, key, left < kRun ? left : kRun, scratch, softmax);
+  const int64_t size = spec.head_size;
+  const int64_t token = strip.window * spec.length + run.begin;
+  for (int64_t i = 0; i < run.count; i++) {
+    const int64_t from = ((token + i) * spec.key_heads + strip.keyHead) * size;
+    std::memcpy(run.keys + i * size, problem.key + from, size * sizeof(float));
+    std::memcpy(run.values + i * size, problem.value + from, size * sizeof(float));
   }
-  writeOut(problem, task, softmax.sum, scratch.out);
+}
+
+// Runs begin at multiples of kRun, so that sums do not depend on how many groups share them.
+int64_t beginOf(const Problem& problem, const Group& group) {
+  const int64_t first = group.positions.first + 1 - problem.window();
+  return first < 0 ? 0 : first / kRun * kRun;
+}
+
+void attend(const Problem& problem, const Strip& strip, Group* groups, int64_t count, Run run) {
+  for (int64_t i = 0; i < count; i++) start(problem, strip, groups[i]);
+  const int64_t end = groups[count - 1].positions.last + 1;
+  for (run.begin = beginOf(problem, groups[0]); run.begin < end; run.begin += kRun) {
+    run.count = lesser(kRun, end - run.begin);
+    copyRun(problem, strip, run);
+    for (int64_t i = 0; i < count; i++) {
+      Group& group = groups[i];
+      Run part = run;
+      part.count = lesser(run.count, group.positions.last + 1 - run.begin);
+      if (part.count > 0 && run.begin >= beginOf(problem, group)) attendToRun(problem, part, group);
+    }
+  }
+  for (int64_t i = 0; i < count; i++) finish(problem, strip, groups[i]);
+}
+
+// Groups `first` to `last` of a strip, in a thread's memory.
+void attendInTask(const Problem& problem, const Strip& strip, int64_t first, int64_t last,
+                  float* memory) {
+  const int64_t size = problem.spec.head_size;
+  const auto take = [&](int64_t count) {
+    float* const taken = memory;
+    memory += count;
+    return taken;
+  };
+  Group groups[kGroups];
+  for (int64_t i = first; i < last; i++) {
+    Group& group = groups[i - first];
+    group.first = i * kQueries;
+    group.count = lesser(kQueries, problem.rows() - group.first);
+    group.query = take(size * kQueries);
+    group.out = take(size * kQueries);
+  }
+  float* const keys = take(size * kRun);
+  float* const values = take(size * kRun);
+  attend(problem, strip, groups, last - first, {0, 0, keys, values, take(kRun * kQueries)});
 }
 
 void attention(Pool& pool, const float* query, const float* key, const float* value,
                const spinfer_cpu_attention_spec& spec, float* out) {
   const Problem problem = {query, key, value, spec, out};
-  const int64_t ofHead = spec.head_size * kQueries;
-  const int64_t ofThread = 2 * ofHead + kRun * kQueries;
+  const int64_t strips = spec.tokens / spec.length * spec.key_heads;
+  const int64_t groups = quotientUp(problem.rows(), kQueries);
+  const int64_t taken = lesser(quotientUp(strips * groups, pool.threads() * kTasks), kGroups);
+  const int64_t tasks = quotientUp(groups, taken);
+  const int64_t ofThread = 2 * spec.head_size * (taken * kQueries + kRun) + kRun * kQueries;
   const Buffer buffer(pool.threads() * ofThread);
-  const int64_t tasks = (problem.rows() + kQueries - 1) / kQueries;
-  const int64_t windows = spec.tokens / spec.length;
-  pool.each(windows * spec.key_heads * tasks, [&](int64_t index, int thread) {
-    float* const at = buffer.get() + thread * ofThread;
-    // The longest of a head first: short ones even out what threads have to do.
-    const int64_t first = (tasks - 1 - index % tasks) * kQueries;
-    const int64_t rest = problem.rows() - first;
-    const int64_t head = index / tasks;
-    const Task task = {head / spec.key_heads, head % spec.key_heads, first,
-                       rest < kQueries ? rest : kQueries};
-    attend(problem, task, {at, at + ofHead, at + 2 * ofHead});
+  pool.each(strips * tasks, [&](int64_t index, int thread) {
+    // The longest of a strip first: short ones even out what threads have to do.
+    const int64_t first = (tasks - 1 - index % tasks) * taken;
+    const int64_t strip = index / tasks;
+    attendInTask(problem, {strip / spec.key_heads, strip % spec.key_heads}, first,
+                 lesser(first + taken, groups), buffer.get() + thread * ofThread);
   });
 }
 

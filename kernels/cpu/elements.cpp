@@ -34,9 +34,8 @@ void mapRun(int64_t begin, int64_t end, float* out, Change change, Inputs... inp
 
 template <typename Change, typename... Inputs>
 void map(Pool& pool, int64_t count, float* out, Change change, Inputs... inputs) {
-  pool.ranges(count, kGrain, [&](int64_t begin, int64_t end, int) {
-    mapRun(begin, end, out, change, inputs...);
-  });
+  pool.ranges(count, kGrain,
+              [&](int64_t begin, int64_t end, int) { mapRun(begin, end, out, change, inputs...); });
 }
 
 // Sum of change(x) in float64; change takes a vector or a value.
@@ -78,7 +77,8 @@ struct Moments {
 
 Moments momentsOf(const float* x, int64_t size, double epsilon) {
   const double mean = sumOf(x, size, [](auto value) { return value; }) / size;
-  const double squares = sumOf(x, size, [=](auto value) { return (value - mean) * (value - mean); });
+  const double squares =
+      sumOf(x, size, [=](auto value) { return (value - mean) * (value - mean); });
   const float rounded = static_cast<float>(mean);
   return {rounded, static_cast<float>(mean - rounded),
           static_cast<float>(inverseRoot(squares / size, epsilon))};
@@ -95,9 +95,11 @@ void layerNormOne(const float* x, int64_t size, const float* weight, const float
         0, size, out, [=](Vec value, Vec scale, Vec more) { return normed(value) * scale + more; },
         x, weight, bias);
   } else if (weight != nullptr) {
-    mapRun(0, size, out, [=](Vec value, Vec scale) { return normed(value) * scale; }, x, weight);
+    mapRun(
+        0, size, out, [=](Vec value, Vec scale) { return normed(value) * scale; }, x, weight);
   } else if (bias != nullptr) {
-    mapRun(0, size, out, [=](Vec value, Vec more) { return normed(value) + more; }, x, bias);
+    mapRun(
+        0, size, out, [=](Vec value, Vec more) { return normed(value) + more; }, x, bias);
   } else {
     mapRun(0, size, out, normed, x);
   }
@@ -115,9 +117,8 @@ void turnHead(const float* x, int64_t headSize, int64_t turned, const float* cos
               const float* sine, float* out) {
   const int64_t pairs = turned / 2;
   mapRun(
-      0, pairs, out,
-      [](Vec first, Vec second, Vec c, Vec s) { return first * c - second * s; }, x, x + pairs,
-      cosine, sine);
+      0, pairs, out, [](Vec first, Vec second, Vec c, Vec s) { return first * c - second * s; }, x,
+      x + pairs, cosine, sine);
   mapRun(
       0, pairs, out + pairs,
       [](Vec first, Vec second, Vec c, Vec s) { return second * c + first * s; }, x, x + pairs,
@@ -169,7 +170,8 @@ void activateBy(Pool& pool, const float* x, const float* factor, int64_t count, 
   if (factor == nullptr) {
     map(pool, count, out, activation, x);
   } else {
-    map(pool, count, out, [=](Vec value, Vec times) { return activation(value) * times; }, x,
+    map(
+        pool, count, out, [=](Vec value, Vec times) { return activation(value) * times; }, x,
         factor);
   }
 }
@@ -177,28 +179,36 @@ void activateBy(Pool& pool, const float* x, const float* factor, int64_t count, 
 void activate(Pool& pool, const float* x, const float* factor, int64_t count, int32_t activation,
               float* out) {
   switch (activation) {
-    case SPINFER_CPU_SILU: return activateBy<Silu>(pool, x, factor, count, out);
-    case SPINFER_CPU_GELU: return activateBy<Gelu>(pool, x, factor, count, out);
-    case SPINFER_CPU_GELU_TANH: return activateBy<GeluTanh>(pool, x, factor, count, out);
-    default: return activateBy<Relu>(pool, x, factor, count, out);
+    case SPINFER_CPU_SILU:
+      return activateBy<Silu>(pool, x, factor, count, out);
+    case SPINFER_CPU_GELU:
+      return activateBy<Gelu>(pool, x, factor, count, out);
+    case SPINFER_CPU_GELU_TANH:
+      return activateBy<GeluTanh>(pool, x, factor, count, out);
+    default:
+      return activateBy<Relu>(pool, x, factor, count, out);
   }
 }
 
 void combine(Pool& pool, const float* left, const float* right, int64_t count, int32_t operation,
              float* out) {
   if (operation == SPINFER_CPU_ADD) {
-    map(pool, count, out, [](Vec first, Vec second) { return first + second; }, left, right);
+    map(
+        pool, count, out, [](Vec first, Vec second) { return first + second; }, left, right);
   } else {
-    map(pool, count, out, [](Vec first, Vec second) { return first * second; }, left, right);
+    map(
+        pool, count, out, [](Vec first, Vec second) { return first * second; }, left, right);
   }
 }
 
 void scaleBy(Pool& pool, const float* x, int64_t count, float scale, float softcap, float* out) {
   if (softcap == 0) {
-    map(pool, count, out, [=](Vec value) { return value * scale; }, x);
+    map(
+        pool, count, out, [=](Vec value) { return value * scale; }, x);
   } else {
     const float inner = scale / softcap;
-    map(pool, count, out, [=](Vec value) { return softcap * tanh(value * inner); }, x);
+    map(
+        pool, count, out, [=](Vec value) { return softcap * tanh(value * inner); }, x);
   }
 }
 
@@ -211,8 +221,8 @@ void columnsOf(Pool& pool, const float* x, int64_t groups, int64_t width, int64_
   });
 }
 
-// Columns of a task of `sums`, whole cache lines of each row, and rows that it takes at a time: they
-// stay in the nearest cache while one column after the other is added up.
+// Columns of a task of `sums`, whole cache lines of each row, and rows that it takes at a time:
+// they stay in the nearest cache while one column after the other is added up.
 constexpr int64_t kStrip = 64;
 constexpr int64_t kStripRows = 64;
 // Vectors of float64 that are added up together, so that one addition need not wait for another.

@@ -80,8 +80,8 @@ inline Vec tanh(Vec x) {
   return withSignOf(x, lessOne / (lessOne + 2.0f));
 }
 
-// 1 - erf(x) for x >= 0: exp(-x^2) times a polynomial of (x - k) / (x + k), which maps the half-line
-// onto [-1, 1] (Shepherd and Laframboise, 1981); fitted as above on [0, 9.5], to 3.6e-8.
+// 1 - erf(x) for x >= 0: exp(-x^2) times a polynomial of (x - k) / (x + k), which maps the
+// half-line onto [-1, 1] (Shepherd and Laframboise, 1981); fitted as above on [0, 9.5], to 3.6e-8.
 inline Vec erfcOfPositive(Vec any) {
   const Vec x = smaller(Vec{} + 10.0f, any);  // 0 from there on
   const Vec u = (x - 2.5f) / (x + 2.5f);

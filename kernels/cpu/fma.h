@@ -13,11 +13,20 @@ constexpr int kVectors = 2;
 constexpr int kPanelColumns = kVectors * kWidth;
 // Inputs of which a panel of each operand stays in the first cache.
 constexpr int64_t kInnerRun = 256;
+// Bytes of the input's panels of a task: they stay in a second cache of 512 KiB and more.
+constexpr int64_t kTaskBytes = 300 << 10;
 
 inline int64_t inputPanelBytes(int64_t columns) { return columns * kPanelRows * sizeof(float); }
 inline int64_t weightPanelBytes(int64_t inputs, int) {
   return inputs * kPanelColumns * sizeof(float);
 }
+
+// A block of a matrix whose rows are `stride` values apart.
+template <typename Value>
+struct Place {
+  Value* at;
+  int64_t stride;
+};
 
 struct TileUnit {
   TileUnit() {}
@@ -54,17 +63,18 @@ inline void packInOut(const float* values, int64_t count, int64_t inputs, int64_
 
 inline int partsOf(const float*, int64_t, int known) { return known; }
 
-// block [kPanelRows, kPanelColumns] = the product of a panel of the input and a panel of the weight
-// over the inputs from `begin` to `end`, added to what it was unless isFirst.
+// to [kPanelRows, kPanelColumns] = from + the product of a panel of the input and a panel of the
+// weight over the inputs from `begin` to `end`. Nothing is added where `from` is null.
 inline void multiplyPanels(const void* inputPanel, const void* weightPanel, int64_t begin,
-                           int64_t end, int, bool isFirst, float* block) {
+                           int64_t end, int, const Place<const float> from,
+                           const Place<float> to) {
   const float* input = static_cast<const float*>(inputPanel) + begin * kPanelRows;
   const float* weight = static_cast<const float*>(weightPanel) + begin * kPanelColumns;
   Vec sums[kPanelRows][kVectors] = {};
-  if (!isFirst) {
+  if (from.at != nullptr) {
     for (int row = 0; row < kPanelRows; row++) {
-      sums[row][0] = load(block + row * kPanelColumns);
-      sums[row][1] = load(block + row * kPanelColumns + kWidth);
+      sums[row][0] = load(from.at + row * from.stride);
+      sums[row][1] = load(from.at + row * from.stride + kWidth);
     }
   }
   for (int64_t depth = begin; depth < end; depth++) {
@@ -80,8 +90,8 @@ inline void multiplyPanels(const void* inputPanel, const void* weightPanel, int6
     weight += kPanelColumns;
   }
   for (int row = 0; row < kPanelRows; row++) {
-    store(block + row * kPanelColumns, sums[row][0]);
-    store(block + row * kPanelColumns + kWidth, sums[row][1]);
+    store(to.at + row * to.stride, sums[row][0]);
+    store(to.at + row * to.stride + kWidth, sums[row][1]);
   }
 }
 

@@ -15,9 +15,6 @@ namespace {
 
 // Inputs after which results are added to the output: the task's rows stay in the second cache.
 constexpr int64_t kDepthRun = 1536;
-// Bytes of the input's panels of a task.
-constexpr int64_t kTaskBytes = 600 << 10;
-
 constexpr int64_t divideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
 constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -59,19 +56,17 @@ int64_t rowPanelsOf(int64_t depth) {
   return most(1, kTaskBytes / inputPanelBytes(least(depth, kDepthRun)));
 }
 
-// Asks for bytes that will be read soon, wherever they lie: to the second cache.
-inline void fetch(const char* at, int64_t bytes) {
-  for (int64_t offset = 0; offset < bytes; offset += 64) __builtin_prefetch(at + offset, 0, 2);
-}
-
-// Calls finish(block) for each block of the task; where isNeeded is false for a block's last row and
-// first column, the block is left out. `scratch` holds a block for each panel of rows.
-template <typename Finish, typename IsNeeded>
+// Takes the panels of a task through each other. What is done with a block of results:
+//   target.needs(block)  whether it is wanted at all
+//   target.begins(block) what it is added to; null: nothing
+//   target.ends(block)   where it goes; null: it stays in block.values
+//   target.finish(block) after it is there
+// `scratch` holds a block for each panel of rows.
+template <typename Target>
 void runTask(const Input& input, const Weight& weight, const Task& task, int64_t depthRun,
-             float* scratch, Finish&& finish, IsNeeded&& isNeeded) {
+             float* scratch, Target&& target) {
   const TileUnit unit;
   const int64_t depth = input.columns;
-  const int64_t rows = task.rowEnd - task.rowBegin;
   const int64_t inputBytes = inputPanelBytes(depth);
   const int64_t weightBytes = weightPanelBytes(depth, weight.parts);
   const auto blockOf = [&](int64_t row, int64_t column, int64_t begin) {
@@ -88,23 +83,32 @@ void runTask(const Input& input, const Weight& weight, const Task& task, int64_t
       const char* const weightPanel = panelOf(weight.panels, column, weightBytes);
       for (int64_t inner = begin; inner < end; inner += kInnerRun) {
         const int64_t innerEnd = least(inner + kInnerRun, end);
-        // what is multiplied next, panel by panel or run by run, lies behind
-        const char* const next = weightPanel + weightPanelBytes(innerEnd, weight.parts);
-        const int64_t share = divideUp(weightPanelBytes(kInnerRun, weight.parts), rows * 64) * 64;
         for (int64_t row = task.rowBegin; row < task.rowEnd; row++) {
           const Block block = blockOf(row, column, begin);
-          if (!isNeeded(block.row + block.rows - 1, block.column)) continue;
-          fetch(next + (row - task.rowBegin) * share, share);
+          if (!target.needs(block)) continue;
+          Place<const float> from = {block.values, kPanelColumns};
+          Place<float> to = {block.values, kPanelColumns};
+          if (inner == begin) from = target.begins(block);
+          if (innerEnd == end) to = target.ends(block);
           multiplyPanels(panelOf(input.panels, row, inputBytes), weightPanel, inner, innerEnd,
-                         weight.parts, inner == begin, block.values);
-          if (innerEnd == end) finish(block);
+                         weight.parts, from, to);
+          if (innerEnd == end) target.finish(block);
         }
       }
     }
   }
 }
 
-constexpr auto kAlways = [](int64_t, int64_t) { return true; };
+// Results that are used where they are made.
+template <typename Finish>
+struct InPlace {
+  Finish finish;
+  bool needs(const Block&) const { return true; }
+  Place<const float> begins(const Block&) const { return {nullptr, 0}; }
+  Place<float> ends(const Block& block) const { return {block.values, kPanelColumns}; }
+};
+template <typename Finish>
+InPlace(Finish) -> InPlace<Finish>;
 
 // Tasks of a product: rows first, and columns in parts where rows alone do not keep all threads
 // busy to the end.
@@ -199,24 +203,52 @@ inline void storeFirst(float* at, Vec value, int64_t count) {
   for (int64_t i = 0; i < count; i++) at[i] = value[i];
 }
 
+// The output of a linear layer. Whole blocks go to it as they are made; others are cut to fit.
+struct Output {
+  const float *bias, *added;
+  float* out;
+  int64_t columns;
+
+  bool needs(const Block&) const { return true; }
+
+  bool isDirect(const Block& block) const {
+    return block.rows == kPanelRows && block.columns == kPanelColumns &&
+           (bias == nullptr || !block.isFirst);
+  }
+
+  Place<const float> begins(const Block& block) const {
+    if (!isDirect(block)) return {nullptr, 0};
+    const float* const from = block.isFirst ? added : out;
+    return {from == nullptr ? nullptr : from + block.row * columns + block.column, columns};
+  }
+
+  Place<float> ends(const Block& block) const {
+    if (!isDirect(block)) return {block.values, kPanelColumns};
+    return {out + block.row * columns + block.column, columns};
+  }
+
+  void finish(const Block& block) const {
+    if (isDirect(block)) return;
+    eachVector(block, [&](int64_t row, int64_t column, Vec sum, int64_t count) {
+      const int64_t at = row * columns + column;
+      if (!block.isFirst) {
+        sum += loadFirst(out + at, count);
+      } else {
+        if (bias != nullptr) sum += loadFirst(bias + column, count);
+        if (added != nullptr) sum += loadFirst(added + at, count);
+      }
+      storeFirst(out + at, sum, count);
+    });
+  }
+};
+
 void linear(Pool& pool, const Input& input, const Weight& weight, const float* bias,
             const float* added, float* out) {
   const Tasks tasks(input.rows, weight.outputs, input.columns, pool.threads());
   const Scratch scratch(pool, tasks.rowRun);
+  const Output output = {bias, added, out, weight.outputs};
   pool.each(tasks.count(), [&](int64_t index, int thread) {
-    const auto finish = [&](const Block& block) {
-      eachVector(block, [&](int64_t row, int64_t column, Vec sum, int64_t count) {
-        const int64_t at = row * weight.outputs + column;
-        if (!block.isFirst) {
-          sum += loadFirst(out + at, count);
-        } else {
-          if (bias != nullptr) sum += loadFirst(bias + column, count);
-          if (added != nullptr) sum += loadFirst(added + at, count);
-        }
-        storeFirst(out + at, sum, count);
-      });
-    };
-    runTask(input, weight, tasks.at(index), kDepthRun, scratch.of(thread), finish, kAlways);
+    runTask(input, weight, tasks.at(index), kDepthRun, scratch.of(thread), output);
   });
 }
 
@@ -284,7 +316,7 @@ void losses(Pool& pool, const Input& input, const Weight& weight, const float* b
         addLogits(mine[row - firstRow], logits);
       });
     };
-    runTask(input, weight, task, input.columns, scratch.of(thread), finish, kAlways);
+    runTask(input, weight, task, input.columns, scratch.of(thread), InPlace{finish});
     const int64_t end = least(firstRow + runRows, input.rows);
     for (int64_t row = firstRow; row < end; row++)
       parts[row * across + index % across] = joined(mine[row - firstRow]);
@@ -312,6 +344,24 @@ void transpose(Pool& pool, const float* x, int64_t rows, int64_t columns, float*
   });
 }
 
+// The lower triangle of a symmetric product.
+struct Triangle {
+  double* values;
+
+  bool needs(const Block& block) const { return block.column < block.row + block.rows; }
+  Place<const float> begins(const Block&) const { return {nullptr, 0}; }
+  Place<float> ends(const Block& block) const { return {block.values, kPanelColumns}; }
+  void finish(const Block& block) const {
+    for (int64_t row = 0; row < block.rows; row++) {
+      const int64_t i = block.row + row;
+      double* const to = values + i * (i + 1) / 2;
+      const int64_t end = least(block.columns, i + 1 - block.column);
+      for (int64_t column = 0; column < end; column++)
+        to[block.column + column] += block.values[row * kPanelColumns + column];
+    }
+  }
+};
+
 void gram(Pool& pool, const float* x, int64_t rows, int64_t columns, double* triangle) {
   Buffer turned;
   Input left;
@@ -323,17 +373,7 @@ void gram(Pool& pool, const float* x, int64_t rows, int64_t columns, double* tri
   const Tasks tasks(columns, columns, rows, pool.threads());
   const Scratch scratch(pool, tasks.rowRun);
   pool.each(tasks.count(), [&](int64_t index, int thread) {
-    const auto finish = [&](const Block& block) {
-      for (int64_t row = 0; row < block.rows; row++) {
-        const int64_t i = block.row + row;
-        double* const to = triangle + i * (i + 1) / 2;
-        const int64_t end = least(block.columns, i + 1 - block.column);
-        for (int64_t column = 0; column < end; column++)
-          to[block.column + column] += block.values[row * kPanelColumns + column];
-      }
-    };
-    runTask(left, right, tasks.at(index), kDepthRun, scratch.of(thread), finish,
-            [](int64_t row, int64_t column) { return column <= row; });
+    runTask(left, right, tasks.at(index), kDepthRun, scratch.of(thread), Triangle{triangle});
   });
 }
 

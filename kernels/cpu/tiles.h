@@ -20,6 +20,8 @@ constexpr int kInputParts = 3;
 constexpr int64_t kPairBytes = 2 * kTileBytes;
 // Inputs of which a panel of each operand stays in the first cache.
 constexpr int64_t kInnerRun = 4 * kDepth;
+// Bytes of the input's panels of a task: processors with tiles have a second cache of 2 MiB.
+constexpr int64_t kTaskBytes = 1200 << 10;
 
 inline int64_t depthSteps(int64_t depth) { return (depth + kDepth - 1) / kDepth; }
 inline int64_t inputPanelBytes(int64_t columns) {
@@ -28,6 +30,13 @@ inline int64_t inputPanelBytes(int64_t columns) {
 inline int64_t weightPanelBytes(int64_t inputs, int parts) {
   return depthSteps(inputs) * parts * kPairBytes;
 }
+
+// A block of a matrix whose rows are `stride` values apart.
+template <typename Value>
+struct Place {
+  Value* at;
+  int64_t stride;
+};
 
 // Tiles are a state of the thread: set up where a task begins, given back where it ends.
 class TileUnit {
@@ -222,27 +231,26 @@ inline void addSteps(const char* input, const char* weight, int64_t steps) {
 #undef SPINFER_CPU_WEIGHT
 #undef SPINFER_CPU_MULTIPLY
 
-// block [32, 32] = the product of a panel of the input and a panel of the weight over the inputs
-// from `begin` to `end`, added to what it was unless isFirst; begin is a multiple of 32.
+// to [32, 32] = from + the product of a panel of the input and a panel of the weight over the inputs
+// from `begin` to `end`; begin is a multiple of 32. Nothing is added where `from` is null.
 inline void multiplyPanels(const void* inputPanel, const void* weightPanel, int64_t begin,
-                           int64_t end, int parts, bool isFirst, float* block) {
+                           int64_t end, int parts, const Place<const float> from,
+                           const Place<float> to) {
   const int64_t first = begin / kDepth;
   const int64_t steps = depthSteps(end) - first;
   const char* input = static_cast<const char*>(inputPanel) + first * kInputParts * kPairBytes;
   const char* weight = static_cast<const char*>(weightPanel) + first * parts * kPairBytes;
-  float* const quarters[4] = {block, block + kTile, block + kTile * kPanelColumns,
-                              block + kTile * kPanelColumns + kTile};
-  constexpr int kStride = kPanelColumns * sizeof(float);
-  if (isFirst) {
+  if (from.at == nullptr) {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
     _tile_zero(3);
   } else {
-    _tile_loadd(0, quarters[0], kStride);
-    _tile_loadd(1, quarters[1], kStride);
-    _tile_loadd(2, quarters[2], kStride);
-    _tile_loadd(3, quarters[3], kStride);
+    const int64_t stride = from.stride * sizeof(float);
+    _tile_loadd(0, from.at, stride);
+    _tile_loadd(1, from.at + kTile, stride);
+    _tile_loadd(2, from.at + kTile * from.stride, stride);
+    _tile_loadd(3, from.at + kTile * from.stride + kTile, stride);
   }
   if (parts == 1)
     addSteps<1>(input, weight, steps);
@@ -250,10 +258,11 @@ inline void multiplyPanels(const void* inputPanel, const void* weightPanel, int6
     addSteps<2>(input, weight, steps);
   else
     addSteps<3>(input, weight, steps);
-  _tile_stored(0, quarters[0], kStride);
-  _tile_stored(1, quarters[1], kStride);
-  _tile_stored(2, quarters[2], kStride);
-  _tile_stored(3, quarters[3], kStride);
+  const int64_t stride = to.stride * sizeof(float);
+  _tile_stored(0, to.at, stride);
+  _tile_stored(1, to.at + kTile, stride);
+  _tile_stored(2, to.at + kTile * to.stride, stride);
+  _tile_stored(3, to.at + kTile * to.stride + kTile, stride);
 }
 
 }  // namespace spinfer::cpu::SPINFER_CPU_SET

@@ -93,7 +93,7 @@ export async function examine(
 }
 
 async function examineGpu(env: Readonly<Record<string, string | undefined>>): Promise<CudaFacts> {
-  const { path } = findLibrary(env);
+  const { path } = findLibrary("libspinfer.so", env);
   const library = path === undefined ? null : withoutHome(path);
   let gpuProcess: GpuProcess | undefined;
   try {

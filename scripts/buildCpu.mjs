@@ -8,7 +8,15 @@
  * --optional  where a source does not compile, says so in one line and is done
  */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -41,7 +49,8 @@ const FLAGS = [
 ];
 // the C++ library goes in, and stays inside: Node has one of its own
 const LINK = ["-shared", "-pthread", "-static-libstdc++", "-static-libgcc"];
-const LINKER = "-Wl,-z,defs,--exclude-libs,ALL";
+const EXPORTS = join(SOURCES, "exports.map");
+const LINKER = `-Wl,-z,defs,--gc-sections,--as-needed,--version-script=${EXPORTS}`;
 
 const { values: options } = parseArgs({
   options: {
@@ -68,7 +77,8 @@ function objects() {
   return sources.flatMap((name) => {
     const source = join(SOURCES, name);
     const object = (kind) => join(options.out, `cpu-${name}-${kind}.o`);
-    if (!readFileSync(source, "utf8").includes(PER_SET)) return [{ source, object: object("baseline"), flags: [] }];
+    if (!readFileSync(source, "utf8").includes(PER_SET))
+      return [{ source, object: object("baseline"), flags: [] }];
     return Object.entries(SETS).map(([set, flags]) => ({
       ...{ source, object: object(set) },
       flags: [`-DSPINFER_CPU_SET=${set}`, ...flags],
@@ -111,7 +121,7 @@ async function main() {
   }
   const wanted = objects();
   const headers = readdirSync(SOURCES).filter((name) => name.endsWith(".h"));
-  const common = [...HEADERS, ...headers.map((name) => join(SOURCES, name))];
+  const common = [...HEADERS, EXPORTS, ...headers.map((name) => join(SOURCES, name))];
   const newest = Math.max(...[...common, fileURLToPath(import.meta.url)].map(ageOf));
   const isStale = (made, inputs) =>
     !existsSync(made) || ageOf(made) < Math.max(newest, ...inputs.map(ageOf));

@@ -81,9 +81,7 @@ export interface CudaFacts {
 }
 
 /** Starts the GPU process to see whether it can work; nothing is thrown for a missing GPU. */
-export async function examine(
-  env: Environment = process.env,
-): Promise<DoctorFacts> {
+export async function examine(env: Environment = process.env): Promise<DoctorFacts> {
   return {
     spinfer: VERSION,
     node: process.versions.node,

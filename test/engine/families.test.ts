@@ -8,6 +8,7 @@ import { openRunnable } from "../../src/engine/index.ts";
 import { openModel } from "../../src/pipeline/openModel.ts";
 import { weightSource } from "../../src/pipeline/weightSource.ts";
 import { describePython } from "../helpers/python.ts";
+import { AVAILABLE_ENGINES } from "./availableEngines.ts";
 import {
   CASE_NAMES,
   Checkpoints,
@@ -15,7 +16,6 @@ import {
   relativeDifference,
   runBlocks,
 } from "./checkpoints.ts";
-import { AVAILABLE_ENGINES } from "./nativeEngine.ts";
 
 const LOGITS = 1e-4;
 const STATISTICS = 1e-5;

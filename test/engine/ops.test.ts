@@ -11,9 +11,9 @@ import type { Activation, AttentionSpec, Ops, Part } from "../../src/model/archi
 import { readRotary } from "../../src/model/architectures/rotary.ts";
 import { Settings } from "../../src/model/architectures/settings.ts";
 import { weightsOf } from "../../src/model/architectures/survey.ts";
+import { AVAILABLE_SETS, openWith } from "./availableEngines.ts";
 import { relativeDifference } from "./checkpoints.ts";
 import { randomFloats } from "./memorySource.ts";
-import { AVAILABLE_SETS, openWith } from "./nativeEngine.ts";
 
 /** Columns of what goes in and comes out; heads of 8. */
 const WIDTH = 48;

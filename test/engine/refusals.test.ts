@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { DenseTensor } from "../../src/engine/engine.ts";
 import { openRunnable } from "../../src/engine/index.ts";
 import { refusal } from "../helpers/safetensorsFile.ts";
+import { AVAILABLE_ENGINES } from "./availableEngines.ts";
 import { CONFIG, GPT2_CONFIG, randomModel, sourceOf } from "./memorySource.ts";
-import { AVAILABLE_ENGINES } from "./nativeEngine.ts";
 
 const plain = { prefer: "typescript" } as const;
 const open = (config: Record<string, unknown> | undefined) =>

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "vitest";
 import type { DenseTensor, ObservedInputs } from "../../src/engine/engine.ts";
 import { openRunnable } from "../../src/engine/index.ts";
+import { AVAILABLE_ENGINES } from "./availableEngines.ts";
 import { relativeDifference, runBlocks } from "./checkpoints.ts";
 import { CONFIG, randomFloats, randomModel, sourceOf } from "./memorySource.ts";
-import { AVAILABLE_ENGINES } from "./nativeEngine.ts";
 
 const LENGTH = 12;
 const ids = Int32Array.from({ length: 3 * LENGTH }, (_, i) => (i * 7) % CONFIG.vocab_size);

@@ -18,6 +18,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const HINT = "npm run build:cpu in a clone builds it, with a C++ compiler";
 
 /**
+ * The calling thread is one of `threads`, also where none is asked for.
  * `SPINFER_CPU_INSTRUCTIONS` takes another instruction set than the processor's best. Throws
  * E_ENGINE_MISSING when there is no library that works on this processor, E_OPTION for a name that
  * is no instruction set's.
@@ -33,7 +34,7 @@ export async function openCpu(
   const best = String(library.functions.spinfer_cpu_best());
   if (best === "") throw missing("this processor lacks AVX2", path);
   const out = new BigUint64Array(1);
-  const status = library.functions.spinfer_cpu_open(threads, asked ?? null, out);
+  const status = library.functions.spinfer_cpu_open(Math.max(1, threads), asked ?? null, out);
   if (status === STATUS.unsupported) throw missing(`this processor lacks ${asked}`, path);
   if (status === STATUS.memory) {
     throw new SpInferError("E_MEMORY", `the CPU library could not start ${threads} threads`, {

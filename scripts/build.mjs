@@ -43,28 +43,42 @@ export function build() {
     mkdirSync(dirname(target), { recursive: true });
     copyFileSync(join(ROOT, asset), target);
   }
-  placeLibrary(fresh);
+  buildCpuLibrary();
+  placeLibraries(fresh);
   chmodSync(join(fresh, "src/cli/main.js"), 0o755);
   rmSync(join(ROOT, "dist"), { recursive: true, force: true });
   renameSync(fresh, join(ROOT, "dist"));
 }
 
-/** The CUDA library, where it was built for this platform: what an npm package brings along. */
-function placeLibrary(folder) {
-  const library = join(ROOT, "kernels/build/libspinfer.so");
-  // a build for one GPU is for whoever made it, not for others
-  const isForAll = existsSync(library) && readFileSync(library).includes(ALL_TARGETS);
-  if (!isForAll) return;
-  const target = join(folder, "native", `${process.platform}-${process.arch}`, "libspinfer.so");
-  mkdirSync(dirname(target), { recursive: true });
-  copyFileSync(library, target);
+/** The native CPU engine, where there is a compiler for it; without it another engine runs. */
+function buildCpuLibrary() {
+  const script = join(ROOT, "scripts/buildCpu.mjs");
+  spawnSync(process.execPath, [script, "--optional"], { stdio: "inherit" });
+}
+
+/** Our libraries, where they were built for this platform: what an npm package brings along. */
+function placeLibraries(folder) {
+  for (const name of ["libspinfer.so", "libspinfer_cpu.so"]) {
+    const library = join(ROOT, "kernels/build", name);
+    if (!existsSync(library)) continue;
+    // a build for one GPU is for whoever made it, not for others
+    if (name === "libspinfer.so" && !readFileSync(library).includes(ALL_TARGETS)) continue;
+    const target = join(folder, "native", `${process.platform}-${process.arch}`, name);
+    if (existsSync(target) && statSync(target).mtimeMs >= statSync(library).mtimeMs) continue;
+    mkdirSync(dirname(target), { recursive: true });
+    // whole or not at all: another process may have loaded the one that is there
+    copyFileSync(library, `${target}.${process.pid}`);
+    renameSync(`${target}.${process.pid}`, target);
+  }
 }
 
 /** Builds when a source is newer than what was built. */
 export function buildIfStale() {
   const built = join(ROOT, "dist/src/index.js");
   const newest = Math.max(...filesIn(SOURCES).map((path) => statSync(join(ROOT, path)).mtimeMs));
-  if (!existsSync(built) || statSync(built).mtimeMs < newest) build();
+  if (!existsSync(built) || statSync(built).mtimeMs < newest) return build();
+  buildCpuLibrary();
+  placeLibraries(join(ROOT, "dist"));
 }
 
 /** Paths of all files in folders, relative to the repository. */

@@ -1,4 +1,7 @@
-/** Before `npm pack`: the CUDA library with all its targets where nvcc is there, then dist/. */
+/**
+ * Before `npm pack`: the CUDA library with all its targets where nvcc is there, then dist/ with the
+ * native CPU engine where a C++ compiler is there.
+ */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { build } from "./build.mjs";

@@ -1,10 +1,16 @@
 /**
- * What the two engines differ in: making a part of a model ready and running it. The rest of a
- * RunnableModel is the same for both (runnable.ts).
+ * What the engines differ in: making a part of a model ready and running it. The rest of a
+ * RunnableModel is the same for all (runnable.ts).
  */
 import type { Part } from "../model/architectures/ops.ts";
 import type { WeightSlot } from "../model/architectures/survey.ts";
-import type { BlockOutput, DenseTensor, Observation, ObservedInputs } from "./engine.ts";
+import type {
+  BlockOutput,
+  DenseTensor,
+  EngineName,
+  Observation,
+  ObservedInputs,
+} from "./engine.ts";
 
 /** A part of the model with its weights. The backend may keep or change the arrays. */
 export interface LoadedPart {
@@ -39,7 +45,7 @@ export interface ReadyHead {
 }
 
 export interface Backend {
-  readonly name: "onnxruntime" | "typescript";
+  readonly name: EngineName;
   block(loaded: LoadedPart, hidden: number): Promise<ReadyBlock>;
   head(loaded: LoadedPart, hidden: number, vocabulary: number): Promise<ReadyHead>;
   close(): Promise<void>;

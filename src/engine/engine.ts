@@ -7,6 +7,10 @@
  * all its windows through a block before it opens the next.
  */
 
+/** From the fastest to the one that runs anywhere. */
+export const ENGINES = ["native", "onnxruntime", "typescript"] as const;
+export type EngineName = (typeof ENGINES)[number];
+
 /** A tensor of the checkpoint as float32 with its dense shape, whatever its storage. */
 export interface DenseTensor {
   readonly shape: readonly number[];
@@ -84,7 +88,7 @@ export interface RunnableBlock {
 }
 
 export interface RunnableModel {
-  readonly engine: "onnxruntime" | "typescript";
+  readonly engine: EngineName;
   readonly facts: ModelFacts;
   /** ids [windows × length] → hidden states [windows × length, hidden]. Throws E_TOKEN_ID. */
   embed(ids: Int32Array, length: number): Promise<Float32Array>;

@@ -8,41 +8,59 @@ import { readDecoder } from "../model/architectures/index.ts";
 import { weightsOf } from "../model/architectures/survey.ts";
 import { textConfig } from "../model/config.ts";
 import type { Backend } from "./backend.ts";
-import type { RunnableModel, WeightSource } from "./engine.ts";
+import type { EngineName, RunnableModel, WeightSource } from "./engine.ts";
+import { nativeBackend } from "./native/backend.ts";
+import { openCpu } from "./native/library.ts";
 import { onnxBackend } from "./onnxruntime/backend.ts";
 import { startHost } from "./onnxruntime/workerHost.ts";
 import { runnableModel } from "./runnable.ts";
 import { typescriptBackend } from "./typescript/backend.ts";
 import { multiplyTransposed } from "./typescript/matrix.ts";
 
-export type EngineChoice = "auto" | "onnxruntime" | "typescript";
+export type EngineChoice = "auto" | EngineName;
 
 export interface EngineOptions {
-  /** "auto" takes onnxruntime where it can be loaded, else the plain engine, with a warning. */
+  /**
+   * "auto" takes the first that can be loaded of native and onnxruntime, else the plain engine, with a
+   * warning.
+   */
   readonly prefer?: EngineChoice | undefined;
-  /** Threads of onnxruntime; all cores when absent. The plain engine has one. */
+  /** Threads of the fast engines; all cores when absent. The plain engine has one. */
   readonly threads?: number | undefined;
-  /** A sentence for people: the fast engine was wanted and is not there, or blocks are left out. */
+  /** A sentence for people: a fast engine was wanted and is not there, or blocks are left out. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 export interface LoadedEngine {
   readonly backend: Backend;
-  /** Why it is not the one that "auto" looks for first. */
+  /** Why it is none of the fast ones that "auto" looks for first. */
   readonly fallback: SpInferError | undefined;
 }
 
-/** Throws E_ENGINE_MISSING when onnxruntime is asked for by name and cannot be loaded. */
+const BACKENDS: Readonly<Record<EngineName, (threads: number) => Promise<Backend>>> = {
+  native: async (threads) => nativeBackend(await openCpu(threads)),
+  onnxruntime: async (threads) => onnxBackend(await startHost(threads)),
+  typescript: async () => typescriptBackend(),
+};
+
+/** Throws E_ENGINE_MISSING when an engine is asked for by name and cannot be loaded. */
 export async function loadEngine(options: EngineOptions = {}): Promise<LoadedEngine> {
   const { prefer = "auto", threads = availableParallelism(), onWarning } = options;
-  if (prefer === "typescript") return { backend: typescriptBackend(), fallback: undefined };
+  if (prefer !== "auto") return { backend: await BACKENDS[prefer](threads), fallback: undefined };
+  const native = await unlessMissing(BACKENDS.native(threads));
+  if (!(native instanceof SpInferError)) return { backend: native, fallback: undefined };
+  const onnx = await unlessMissing(BACKENDS.onnxruntime(threads));
+  if (!(onnx instanceof SpInferError)) return { backend: onnx, fallback: undefined };
+  onWarning?.(`${onnx.message}; the plain engine runs instead. ${onnx.detail.hint ?? ""}`);
+  return { backend: typescriptBackend(), fallback: onnx };
+}
+
+async function unlessMissing(loading: Promise<Backend>): Promise<Backend | SpInferError> {
   try {
-    return { backend: onnxBackend(await startHost(threads)), fallback: undefined };
+    return await loading;
   } catch (thrown) {
-    const isMissing = thrown instanceof SpInferError && thrown.code === "E_ENGINE_MISSING";
-    if (prefer === "onnxruntime" || !isMissing) throw thrown;
-    onWarning?.(`${thrown.message}; the plain engine runs instead. ${thrown.detail.hint ?? ""}`);
-    return { backend: typescriptBackend(), fallback: thrown };
+    if (thrown instanceof SpInferError && thrown.code === "E_ENGINE_MISSING") return thrown;
+    throw thrown;
   }
 }
 

@@ -1,4 +1,4 @@
-/** A model that can be run, on either backend. */
+/** A model that can be run, on any backend. */
 import { SpInferError } from "../core/errors.ts";
 import type { Decoder } from "../model/architectures/defineArchitecture.ts";
 import type { Backend, LoadedPart, ReadyHead } from "./backend.ts";

@@ -6,6 +6,7 @@ import { SpInferError } from "../core/errors.ts";
 import { isRecord } from "../core/guards.ts";
 import { printable } from "../core/text.ts";
 import { type Infer, type ZodType, z } from "../core/zod.ts";
+import { ENGINES } from "../engine/engine.ts";
 import { BOS_MODES, PROTOCOLS } from "./windows.ts";
 
 export const EVAL_SCHEMA = "spinfer.eval/1";
@@ -77,7 +78,7 @@ export const evalReportSchema = z.strictObject({
   stderr: positive.nullable().describe("Of the perplexity; null with one window"),
   base: comparison.nullable(),
   gates: z.array(gate),
-  engine: z.enum(["onnxruntime", "typescript"]),
+  engine: z.enum(ENGINES),
   elapsed_ms: positive,
 });
 

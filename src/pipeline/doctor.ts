@@ -9,6 +9,8 @@ import { type ErrorRecord, SpInferError, toSpInferError } from "../core/errors.t
 import { bf16ToFloat, fp16ToFloat } from "../core/half.ts";
 import { VERSION } from "../core/version.ts";
 import { type GpuFacts, GpuProcess } from "../engine/cuda/index.ts";
+import type { InstructionSet } from "../engine/native/declarations.ts";
+import { openCpu } from "../engine/native/library.ts";
 import { findLibrary } from "../io/nativeLibrary.ts";
 import { freeBytes } from "../io/outputFolder.ts";
 import { packagePath } from "../io/packageFile.ts";
@@ -28,6 +30,8 @@ const ENVIRONMENT = [
   "HF_HOME",
   "HF_HUB_CACHE",
   "NO_COLOR",
+  "SPINFER_CPU_INSTRUCTIONS",
+  "SPINFER_CPU_LIBRARY",
   "SPINFER_CUDA_LIBRARIES",
   "SPINFER_DEBUG",
   "SPINFER_KERNELS",
@@ -35,6 +39,8 @@ const ENVIRONMENT = [
   "TERM",
   "XDG_CACHE_HOME",
 ] as const;
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface DoctorFacts {
   readonly spinfer: string;
@@ -51,8 +57,18 @@ export interface DoctorFacts {
   readonly endianness: "LE" | "BE";
   /** What selects and packs weights: our WebAssembly, or its slower TypeScript twin. */
   readonly kernels: "wasm-simd" | "typescript";
+  readonly nativeEngine: NativeEngineFacts;
   readonly cuda: CudaFacts;
   readonly environment: Readonly<Record<string, string>>;
+}
+
+export interface NativeEngineFacts {
+  /** Where libspinfer_cpu.so lies; null where none was found. */
+  readonly library: string | null;
+  /** What it computes with: amx, avx512 or avx2; null where it does not run. */
+  readonly instructions: InstructionSet | null;
+  /** Why it does not run; null where it does. */
+  readonly problem: ErrorRecord | null;
 }
 
 export interface CudaFacts {
@@ -65,9 +81,7 @@ export interface CudaFacts {
 }
 
 /** Starts the GPU process to see whether it can work; nothing is thrown for a missing GPU. */
-export async function examine(
-  env: Readonly<Record<string, string | undefined>> = process.env,
-): Promise<DoctorFacts> {
+export async function examine(env: Environment = process.env): Promise<DoctorFacts> {
   return {
     spinfer: VERSION,
     node: process.versions.node,
@@ -82,6 +96,7 @@ export async function examine(
     freeDiskBytes: freeBytes("."),
     endianness: os.endianness(),
     kernels: selectKernels().kernels === plainSelect ? "typescript" : "wasm-simd",
+    nativeEngine: await examineNativeEngine(env),
     cuda: await examineGpu(env),
     environment: Object.fromEntries(
       ENVIRONMENT.flatMap((name) => {
@@ -92,8 +107,20 @@ export async function examine(
   };
 }
 
-async function examineGpu(env: Readonly<Record<string, string | undefined>>): Promise<CudaFacts> {
-  const { path } = findLibrary(env);
+async function examineNativeEngine(env: Environment): Promise<NativeEngineFacts> {
+  const { path } = findLibrary("libspinfer_cpu.so", env);
+  const library = path === undefined ? null : withoutHome(path);
+  try {
+    const context = await openCpu(1, env);
+    await context.close();
+    return { library, instructions: context.instructions, problem: null };
+  } catch (thrown) {
+    return { library, instructions: null, problem: toSpInferError(thrown).toRecord() };
+  }
+}
+
+async function examineGpu(env: Environment): Promise<CudaFacts> {
+  const { path } = findLibrary("libspinfer.so", env);
   const library = path === undefined ? null : withoutHome(path);
   let gpuProcess: GpuProcess | undefined;
   try {

@@ -5,7 +5,7 @@ import type { OpenedModel } from "./openModel.ts";
 import { weightSource } from "./weightSource.ts";
 
 export interface RunModelOptions {
-  /** Absent: onnxruntime where it can be loaded, else the plain engine. */
+  /** Absent: the fastest that can be loaded. */
   readonly engine?: EngineChoice | undefined;
   readonly threads?: number | undefined;
 }

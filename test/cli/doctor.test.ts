@@ -41,6 +41,22 @@ describe("PA-09 doctor", () => {
     expect(cuda).toMatchObject({ library: null, gpu: null, problem: { code: "E_GPU_LIBRARY" } });
   });
 
+  it("says with what the native engine computes, or why it does not run", async () => {
+    const { nativeEngine } = await examine(process.env);
+    const isThere = nativeEngine.problem === null;
+    expect(nativeEngine.instructions === null).toBe(!isThere);
+    const without = { SPINFER_CPU_LIBRARY: "/nowhere/libspinfer_cpu.so" };
+    const { exit, stdout } = await runInProcess(["doctor"], { env: without });
+    expect(exit).toBe(0);
+    expect(stdout).toMatch(
+      /CPU engine\s+not native: the CPU library cannot be used: it is not there/,
+    );
+    expect((await examine(without)).nativeEngine).toMatchObject({
+      ...{ library: null, instructions: null },
+      problem: { code: "E_ENGINE_MISSING" },
+    });
+  });
+
   it.skipIf(process.platform !== "linux")("GP-17 says when the library is cut short", async () => {
     // Node itself is a file of that kind
     const whole = sizesOf(process.execPath)!;

@@ -22,6 +22,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, string>> = {
   "npm run bench:quality": "a benchmark",
   "npm run check": "npm test runs it",
   "npm run build": "npm test runs it",
+  "npm run build:cpu": "test/native/cpuLibrary.test.ts",
   "npm run build:kernels": "test/native/library.test.ts",
 };
 

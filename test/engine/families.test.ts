@@ -1,4 +1,4 @@
-/** Every family on both engines beside transformers in float32. */
+/** Every family on every engine beside transformers in float32. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ import { openRunnable } from "../../src/engine/index.ts";
 import { openModel } from "../../src/pipeline/openModel.ts";
 import { weightSource } from "../../src/pipeline/weightSource.ts";
 import { describePython } from "../helpers/python.ts";
+import { AVAILABLE_ENGINES } from "./availableEngines.ts";
 import {
   CASE_NAMES,
   Checkpoints,
@@ -73,7 +74,7 @@ describePython("families beside transformers", () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  describe.each(["onnxruntime", "typescript"] as const)("%s", (engine) => {
+  describe.each(AVAILABLE_ENGINES)("%s", (engine) => {
     it.each(CASE_NAMES)("%s gives the same logits", async (name) => {
       const { length } = made.of(name);
       const model = await made.open(name, engine);

@@ -1,5 +1,7 @@
-/** Every op on both engines: the graph's numbers beside the plain ones. */
+/** Every op on every engine: the numbers of the fast ones beside the plain ones. */
 import { describe, expect, it } from "vitest";
+import type { Backend } from "../../src/engine/backend.ts";
+import { nativeBackend } from "../../src/engine/native/backend.ts";
 import { onnxBackend } from "../../src/engine/onnxruntime/backend.ts";
 import { startHost } from "../../src/engine/onnxruntime/workerHost.ts";
 import { typescriptBackend } from "../../src/engine/typescript/backend.ts";
@@ -9,6 +11,7 @@ import type { Activation, AttentionSpec, Ops, Part } from "../../src/model/archi
 import { readRotary } from "../../src/model/architectures/rotary.ts";
 import { Settings } from "../../src/model/architectures/settings.ts";
 import { weightsOf } from "../../src/model/architectures/survey.ts";
+import { AVAILABLE_SETS, openWith } from "./availableEngines.ts";
 import { relativeDifference } from "./checkpoints.ts";
 import { randomFloats } from "./memorySource.ts";
 
@@ -66,6 +69,24 @@ const BODIES: Readonly<Record<string, Body>> = {
   relu: activation("relu"),
   add: (ops, input) => ops.add(input, ops.scale(input, -0.25)),
   multiply: (ops, input) => ops.multiply(input, ops.scale(input, -0.25)),
+  "a sum of two linears": (ops, input) => {
+    const linear = (weight: string) => ops.linear(input, { weight, inputs: WIDTH, outputs: WIDTH });
+    return ops.add(linear("v"), linear("w"));
+  },
+  "a linear added to what it reads": (ops, input) => {
+    const normed = ops.layerNorm(input, { size: WIDTH, epsilon: 1e-3 });
+    const bent = ops.linear(normed, { weight: "w", bias: "b", inputs: WIDTH, outputs: WIDTH });
+    return ops.add(bent, normed);
+  },
+  "a linear that two read": (ops, input) => {
+    const bent = ops.linear(input, { weight: "w", inputs: WIDTH, outputs: WIDTH });
+    return ops.multiply(ops.add(input, bent), bent);
+  },
+  "a gate on the right": (ops, input) => ops.multiply(input, ops.activate(input, "silu")),
+  "a gate that two read": (ops, input) => {
+    const gate = ops.activate(input, "gelu");
+    return ops.add(ops.multiply(gate, input), gate);
+  },
   softcap: (ops, input) => ops.softcap(ops.scale(input, 4), 1.5),
   columns: (ops, input) => {
     const part = (begin: number) =>
@@ -94,7 +115,14 @@ function loadedPart(body: Body) {
   return () => ({ part, slots, weights: weights() });
 }
 
-describe("ops on onnxruntime beside the plain ones", () => {
+const FAST: Readonly<Record<string, () => Promise<Backend>>> = {
+  onnxruntime: async () => onnxBackend(await startHost(1)),
+  ...Object.fromEntries(
+    AVAILABLE_SETS.map((set) => [`native, ${set}`, async () => nativeBackend(await openWith(set))]),
+  ),
+};
+
+describe.each(Object.keys(FAST))("ops on %s beside the plain ones", (engine) => {
   // 300 tokens: two whole runs of queries and a part of one
   it.each(Object.keys(BODIES).flatMap((name) => [[name, 1, 300] as const, [name, 3, 20] as const]))(
     "%s, %i windows of %i",
@@ -103,7 +131,7 @@ describe("ops on onnxruntime beside the plain ones", () => {
       const input = randomFloats(windows * length * WIDTH, 1);
       const given = input.slice();
       const outputs: Float32Array[] = [];
-      for (const backend of [onnxBackend(await startHost(1)), typescriptBackend()]) {
+      for (const backend of [await FAST[engine]!(), typescriptBackend()]) {
         const block = await backend.block(loaded(), WIDTH);
         outputs.push((await block.run(input, length, "none", new Map())).hidden);
         await block.close();

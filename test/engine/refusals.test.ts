@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { DenseTensor } from "../../src/engine/engine.ts";
 import { openRunnable } from "../../src/engine/index.ts";
 import { refusal } from "../helpers/safetensorsFile.ts";
+import { AVAILABLE_ENGINES } from "./availableEngines.ts";
 import { CONFIG, GPT2_CONFIG, randomModel, sourceOf } from "./memorySource.ts";
 
 const plain = { prefer: "typescript" } as const;
@@ -157,23 +158,20 @@ describe("weights that cannot be run", () => {
     expect(wrongShape.code).toBe("E_ARCH_SHAPE");
   });
 
-  it.each(["typescript", "onnxruntime"] as const)(
-    "hold NaN or infinity: %s names the block",
-    async (prefer) => {
-      const { tensors, source } = randomModel(CONFIG);
-      tensors.get(WEIGHT)!.values[3] = Number.POSITIVE_INFINITY;
-      const model = await openRunnable(CONFIG, source, { prefer });
-      const hidden = await model.embed(ids, 8);
-      const first = await (await model.openBlock(0)).run(hidden, 8);
-      const second = await model.openBlock(1);
-      const error = await refusal(() => second.run(first.hidden, 8));
-      expect(error.code).toBe("E_ACTIVATIONS");
-      expect(error.message).toContain("block 1");
-      await model.close();
-    },
-  );
+  it.each(AVAILABLE_ENGINES)("hold NaN or infinity: %s names the block", async (prefer) => {
+    const { tensors, source } = randomModel(CONFIG);
+    tensors.get(WEIGHT)!.values[3] = Number.POSITIVE_INFINITY;
+    const model = await openRunnable(CONFIG, source, { prefer });
+    const hidden = await model.embed(ids, 8);
+    const first = await (await model.openBlock(0)).run(hidden, 8);
+    const second = await model.openBlock(1);
+    const error = await refusal(() => second.run(first.hidden, 8));
+    expect(error.code).toBe("E_ACTIVATIONS");
+    expect(error.message).toContain("block 1");
+    await model.close();
+  });
 
-  it.each(["typescript", "onnxruntime"] as const)("give no loss: %s", async (prefer) => {
+  it.each(AVAILABLE_ENGINES)("give no loss: %s", async (prefer) => {
     const { tensors, source } = randomModel(CONFIG);
     tensors.get("lm_head.weight")!.values[7] = Number.NaN;
     const model = await openRunnable(CONFIG, source, { prefer });

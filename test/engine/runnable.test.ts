@@ -1,15 +1,15 @@
-/** The contract of a model that can be run, on both engines. */
+/** The contract of a model that can be run, on every engine. */
 import { describe, expect, it } from "vitest";
 import type { DenseTensor, ObservedInputs } from "../../src/engine/engine.ts";
 import { openRunnable } from "../../src/engine/index.ts";
+import { AVAILABLE_ENGINES } from "./availableEngines.ts";
 import { relativeDifference, runBlocks } from "./checkpoints.ts";
 import { CONFIG, randomFloats, randomModel, sourceOf } from "./memorySource.ts";
 
-const ENGINES = ["onnxruntime", "typescript"] as const;
 const LENGTH = 12;
 const ids = Int32Array.from({ length: 3 * LENGTH }, (_, i) => (i * 7) % CONFIG.vocab_size);
 
-describe.each(ENGINES)("a model on %s", (prefer) => {
+describe.each(AVAILABLE_ENGINES)("a model on %s", (prefer) => {
   it("says what it is", async () => {
     const model = await openRunnable(CONFIG, randomModel(CONFIG).source, { prefer });
     expect(model.engine).toBe(prefer);

@@ -32,11 +32,12 @@ export function commandsOf(body: string): Command[] {
     });
 }
 
-/** Times, speeds, hashes and machine facts differ from run to run. */
+/** Times, speeds, hashes, the fastest engine and machine facts differ from run to run. */
 export function masked(text: string): string {
   return text
     .replace(/\b[0-9a-f]{8,64}(?:…)?/g, "#")
     .replace(/\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+m\d\ds\b/g, "TIME")
+    .replace(/\b(?:native|onnxruntime|typescript) in TIME$/gm, "ENGINE in TIME")
     .replace(/[\d.]+ [kMGT]B free/g, "FREE")
     .replace(/[\d.]+ [MG]B\/s/g, "SPEED")
     .replace(/\bABI \d+/g, "ABI N")

@@ -178,7 +178,7 @@ export const engine: OptionSpec = {
   name: "engine",
   kind: "value",
   choices: CHOICES.engine,
-  summary: "what computes (auto: onnxruntime where it is installed)",
+  summary: "what computes (auto: the fastest that can be loaded)",
   group: WORK,
 };
 

@@ -1,4 +1,5 @@
 /** Options of every command, and the words that options choose from. */
+import { ENGINES } from "../../engine/engine.ts";
 import type { OptionSpec } from "./spec.ts";
 import { OUTPUT_FORMATS } from "./spec.ts";
 
@@ -22,7 +23,7 @@ export const CHOICES = {
   preset: ["magnitude-50", "magnitude-60", "two-four", "convert"],
   protocol: ["wanda", "llamacpp", "strided"],
   bos: ["none", "once", "window"],
-  engine: ["auto", "onnxruntime", "typescript"],
+  engine: ["auto", ...ENGINES],
   shell: ["bash", "zsh", "fish"],
 } as const;
 

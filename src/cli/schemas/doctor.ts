@@ -1,5 +1,6 @@
 /** The JSON result of `doctor`. */
 import { type Infer, z } from "../../core/zod.ts";
+import { INSTRUCTION_SETS } from "../../engine/native/declarations.ts";
 import { gpuSchema } from "./bench.ts";
 import { bytes, count, errorSchema, milliseconds } from "./parts.ts";
 
@@ -17,6 +18,14 @@ export const doctorResultSchema = z.strictObject({
   free_disk_bytes: bytes,
   endianness: z.enum(["LE", "BE"]),
   kernels: z.enum(["wasm-simd", "typescript"]),
+  native_engine: z.strictObject({
+    library: z.string().nullable().describe("Where libspinfer_cpu.so lies"),
+    instructions: z
+      .enum(INSTRUCTION_SETS)
+      .nullable()
+      .describe("What it computes with; null where it does not run"),
+    problem: errorSchema.nullable().describe("Why it does not run; null where it does"),
+  }),
   cuda: z.strictObject({
     library: z.string().nullable().describe("Where libspinfer.so lies"),
     gpu: gpuSchema.nullable(),

@@ -36,6 +36,7 @@ export function doctorResult(
     free_disk_bytes: facts.freeDiskBytes,
     endianness: facts.endianness,
     kernels: facts.kernels,
+    native_engine: { ...facts.nativeEngine },
     cuda: {
       library: facts.cuda.library,
       gpu: facts.cuda.gpu === null ? null : gpuResult(facts.cuda.gpu),
@@ -101,6 +102,7 @@ function findings(facts: DoctorFacts, steps: readonly SelftestStep[] | undefined
           value: "plain TypeScript",
           advice: "the same bytes, but slower: no WebAssembly SIMD, or SPINFER_KERNELS says so",
         },
+    nativeFinding(facts),
     gpuFinding(facts),
     ...(steps ?? []).map(
       ({ name, detail, elapsedMs }): Finding => ({
@@ -110,6 +112,21 @@ function findings(facts: DoctorFacts, steps: readonly SelftestStep[] | undefined
       }),
     ),
   ];
+}
+
+/** Another engine runs where this one does not, and to the same result. */
+function nativeFinding({ nativeEngine, environment }: DoctorFacts): Finding {
+  const { instructions, problem } = nativeEngine;
+  if (instructions !== null) {
+    return { what: "CPU engine", status: "good", value: `native, with ${instructions}` };
+  }
+  const isNamed = (environment["SPINFER_CPU_LIBRARY"] ?? "") !== "";
+  return {
+    what: "CPU engine",
+    status: isNamed ? "caution" : "fact",
+    value: `not native: ${problem?.message ?? "unknown"}`,
+    advice: "onnxruntime or the plain engine runs instead, slower",
+  };
 }
 
 /** A machine without a GPU is nothing to worry about; one whose GPU cannot be used is. */

@@ -65,7 +65,7 @@ export class GpuProcess {
   /** Throws E_GPU_LIBRARY when there is no library. The process starts at once, the GPU later. */
   constructor(options: GpuProcessOptions = {}) {
     const env = options.env ?? process.env;
-    const { path, tried } = findLibrary(env);
+    const { path, tried } = findLibrary("libspinfer.so", env);
     if (path === undefined) throw noLibrary(tried);
     this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.child = fork(options.program ?? packagePath(PROGRAM), [path], {

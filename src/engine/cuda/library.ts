@@ -3,7 +3,7 @@
  * reinterpret what it is handed. Runs in the GPU process only.
  */
 
-import { sizesOf } from "../../io/elfFile.ts";
+import { type Koffi, type NativeFunction, openSharedLibrary } from "../sharedLibrary.ts";
 import {
   type Geometry,
   type GpuFacts,
@@ -30,18 +30,6 @@ export class NativeFailure extends Error {
     this.status = status;
   }
 }
-
-/** The library cannot be used at all. */
-export class LibraryFailure extends Error {
-  readonly path: string;
-  constructor(path: string, message: string) {
-    super(message);
-    this.path = path;
-  }
-}
-
-type Koffi = typeof import("koffi")["default"];
-type NativeFunction = (...values: readonly unknown[]) => unknown;
 
 function structs(koffi: Koffi) {
   const geometry = koffi.struct({
@@ -130,29 +118,8 @@ export class Library {
 
   /** Throws LibraryFailure when the file cannot be loaded or is of another ABI version. */
   static async load(path: string): Promise<Library> {
-    const koffi = await importKoffi(path);
-    let loaded: ReturnType<Koffi["load"]>;
-    try {
-      const sizes = sizesOf(path);
-      if (sizes !== undefined && sizes.found < sizes.least)
-        throw new Error(`it is cut short, ${sizes.found} of at least ${sizes.least} bytes`);
-      loaded = koffi.load(path);
-    } catch (cause) {
-      throw new LibraryFailure(path, `it does not load: ${(cause as Error).message}`);
-    }
-    const version = versionOf(path, loaded);
-    if (version !== ABI_VERSION) {
-      throw new LibraryFailure(path, `its ABI version is ${version}, expected ${ABI_VERSION}`);
-    }
-    const functions = Object.fromEntries(
-      Object.entries(DECLARATIONS).map(([name, declaration]) => {
-        try {
-          return [name, loaded.func(declaration)];
-        } catch {
-          throw new LibraryFailure(path, `it has no ${name}`);
-        }
-      }),
-    ) as unknown as Record<FunctionName, NativeFunction>;
+    const version = { name: "spinfer_abi_version", expected: ABI_VERSION };
+    const { koffi, functions } = await openSharedLibrary(path, DECLARATIONS, version);
     return new Library(koffi, functions, structs(koffi));
   }
 
@@ -316,23 +283,3 @@ const DECLARATIONS = {
     "int32_t spinfer_session_measure(void *session, int32_t what, uint32_t n, void *geometry, uint32_t flags, double energy_seconds, void *out)",
 } as const;
 type FunctionName = keyof typeof DECLARATIONS;
-
-/** Asked before anything else: an older library lacks functions of this one. */
-function versionOf(path: string, loaded: ReturnType<Koffi["load"]>): number {
-  try {
-    return loaded.func("int32_t spinfer_abi_version()")() as number;
-  } catch {
-    throw new LibraryFailure(path, "it is not SpInfer's: it has no spinfer_abi_version");
-  }
-}
-
-async function importKoffi(path: string): Promise<Koffi> {
-  try {
-    return (await import("koffi")).default;
-  } catch (cause) {
-    throw new LibraryFailure(
-      path,
-      `it needs the npm package koffi, which does not load here: ${(cause as Error).message}`,
-    );
-  }
-}

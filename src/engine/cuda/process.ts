@@ -4,7 +4,8 @@
  */
 import { SpInferError } from "../../core/errors.ts";
 import { fileSource } from "../../io/openFile.ts";
-import { Library, LibraryFailure, NativeFailure } from "./library.ts";
+import { LibraryFailure } from "../sharedLibrary.ts";
+import { Library, NativeFailure } from "./library.ts";
 import type { Answered, Asked, Bytes, RequestKind, Requests } from "./requests.ts";
 
 type Handler<Kind extends RequestKind> = (

@@ -1,6 +1,7 @@
 /** The plain engine: nothing but TypeScript, some fifty times slower than the library. */
 import type { Backend, LoadedPart, ReadyBlock, ReadyHead } from "../backend.ts";
 import type { LayerInputs, Observation, ObservedInputs } from "../engine.ts";
+import { lossOf } from "./losses.ts";
 import { type Matrix, multiplyTransposed, transposed } from "./matrix.ts";
 import { plainOps } from "./ops.ts";
 
@@ -128,14 +129,4 @@ function plainHead(loaded: LoadedPart, columns: number, vocabulary: number): Rea
     },
     close: async () => undefined,
   };
-}
-
-/** −ln p(target); NaN without a target. */
-function lossOf(logits: Float32Array, target: number): number {
-  if (target < 0) return Number.NaN;
-  let largest = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) largest = Math.max(largest, logit);
-  let total = 0;
-  for (const logit of logits) total += Math.exp(logit - largest);
-  return largest + Math.log(total) - logits[target]!;
 }

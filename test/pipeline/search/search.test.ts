@@ -53,7 +53,7 @@ describe("a relative limit, by magnitude", () => {
       ...{ target: "ppl<=+40%", protocol: "wanda", ctx: 64, windows: 2, max_windows: 2 },
       ...{ scored: 126, tokens: dense.tokens, dataset_sha256: dense.dataset.sha256 },
       tokenizer_sha256: dense.tokenizer.sha256,
-      engine: "onnxruntime",
+      engine: dense.engine,
     });
   });
 

@@ -31,7 +31,8 @@ bool hasAvx512() {
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && hasAvx2();
 }
 
-// CPUID leaf 7: AMX-BF16 is bit 22 of EDX, AMX-TILE bit 24; sub-leaf 1: AVX512_BF16 is bit 5 of EAX.
+// CPUID leaf 7: AMX-BF16 is bit 22 of EDX, AMX-TILE bit 24; sub-leaf 1: AVX512_BF16 is bit 5 of
+// EAX.
 bool processorHasTiles() {
   uint32_t eax = 7, ebx, ecx = 0, edx;
   __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
@@ -167,7 +168,8 @@ spinfer_cpu_status spinfer_cpu_linear(spinfer_cpu* cpu, const spinfer_cpu_weight
 spinfer_cpu_status spinfer_cpu_losses(spinfer_cpu* cpu, const spinfer_cpu_weight* weight,
                                       const float* bias, float softcap, const int32_t* targets,
                                       double* losses) {
-  bool isValid = fits(cpu, weight) && targets != nullptr && losses != nullptr && std::isfinite(softcap);
+  bool isValid =
+      fits(cpu, weight) && targets != nullptr && losses != nullptr && std::isfinite(softcap);
   for (int64_t row = 0; isValid && row < cpu->input.rows; row++)
     isValid = targets[row] < weight->outputs;
   return guarded(isValid, [&] {
@@ -212,18 +214,16 @@ spinfer_cpu_status spinfer_cpu_attention(spinfer_cpu* cpu, const float* query, c
                                          float* out) {
   const bool isValid = cpu != nullptr && query != nullptr && key != nullptr && value != nullptr &&
                        spec != nullptr && out != nullptr && isAttention(*spec);
-  return guarded(isValid, [&] {
-    cpu->set.attention.attention(cpu->pool, query, key, value, *spec, out);
-  });
+  return guarded(isValid,
+                 [&] { cpu->set.attention.attention(cpu->pool, query, key, value, *spec, out); });
 }
 
 spinfer_cpu_status spinfer_cpu_activate(spinfer_cpu* cpu, const float* x, const float* factor,
                                         int64_t count, int32_t activation, float* out) {
   const bool isValid = cpu != nullptr && x != nullptr && out != nullptr && isMatrix(1, count) &&
                        activation >= SPINFER_CPU_SILU && activation <= SPINFER_CPU_RELU;
-  return guarded(isValid, [&] {
-    cpu->set.elements.activate(cpu->pool, x, factor, count, activation, out);
-  });
+  return guarded(isValid,
+                 [&] { cpu->set.elements.activate(cpu->pool, x, factor, count, activation, out); });
 }
 
 spinfer_cpu_status spinfer_cpu_combine(spinfer_cpu* cpu, const float* left, const float* right,
@@ -231,9 +231,8 @@ spinfer_cpu_status spinfer_cpu_combine(spinfer_cpu* cpu, const float* left, cons
   const bool isValid = cpu != nullptr && left != nullptr && right != nullptr && out != nullptr &&
                        isMatrix(1, count) &&
                        (operation == SPINFER_CPU_ADD || operation == SPINFER_CPU_MULTIPLY);
-  return guarded(isValid, [&] {
-    cpu->set.elements.combine(cpu->pool, left, right, count, operation, out);
-  });
+  return guarded(isValid,
+                 [&] { cpu->set.elements.combine(cpu->pool, left, right, count, operation, out); });
 }
 
 spinfer_cpu_status spinfer_cpu_scale(spinfer_cpu* cpu, const float* x, int64_t count, float scale,
@@ -246,9 +245,8 @@ spinfer_cpu_status spinfer_cpu_columns(spinfer_cpu* cpu, const float* x, int64_t
                                        int64_t width, int64_t begin, int64_t end, float* out) {
   const bool isValid = cpu != nullptr && x != nullptr && out != nullptr &&
                        isMatrix(groups, width) && begin >= 0 && begin < end && end <= width;
-  return guarded(isValid, [&] {
-    cpu->set.elements.columns(cpu->pool, x, groups, width, begin, end, out);
-  });
+  return guarded(isValid,
+                 [&] { cpu->set.elements.columns(cpu->pool, x, groups, width, begin, end, out); });
 }
 
 spinfer_cpu_status spinfer_cpu_sums(spinfer_cpu* cpu, const float* x, int64_t rows, int64_t columns,

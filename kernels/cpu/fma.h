@@ -11,8 +11,6 @@ namespace spinfer::cpu::SPINFER_CPU_SET {
 constexpr int kPanelRows = kWidth == 16 ? 14 : 6;
 constexpr int kVectors = 2;
 constexpr int kPanelColumns = kVectors * kWidth;
-// Inputs of which a panel of each operand stays in the first cache.
-constexpr int64_t kInnerRun = 256;
 // Bytes of the input's panels of a task: they stay in a second cache of 512 KiB and more.
 constexpr int64_t kTaskBytes = 300 << 10;
 
@@ -66,8 +64,7 @@ inline int partsOf(const float*, int64_t, int known) { return known; }
 // to [kPanelRows, kPanelColumns] = from + the product of a panel of the input and a panel of the
 // weight over the inputs from `begin` to `end`. Nothing is added where `from` is null.
 inline void multiplyPanels(const void* inputPanel, const void* weightPanel, int64_t begin,
-                           int64_t end, int, const Place<const float> from,
-                           const Place<float> to) {
+                           int64_t end, int, const Place<const float> from, const Place<float> to) {
   const float* input = static_cast<const float*>(inputPanel) + begin * kPanelRows;
   const float* weight = static_cast<const float*>(weightPanel) + begin * kPanelColumns;
   Vec sums[kPanelRows][kVectors] = {};

@@ -23,8 +23,6 @@ const char* panelOf(const Buffer& panels, int64_t index, int64_t bytes) {
   return static_cast<const char*>(panels.data()) + index * bytes;
 }
 
-constexpr int64_t kBlock = kPanelRows * kPanelColumns;
-
 // A block of results: where it lies in the product, how much of it is not padding.
 struct Block {
   float* values;  // [kPanelRows, kPanelColumns]
@@ -38,19 +36,6 @@ struct Task {
   int64_t columnBegin, columnEnd;  // panels of the weight
 };
 
-// A block for each panel of rows, for each thread.
-class Scratch {
- public:
-  Scratch(const Pool& pool, int64_t rowRun) : each_(rowRun * kBlock) {
-    buffer_.reserve(pool.threads() * each_ * sizeof(float));
-  }
-  float* of(int thread) const { return static_cast<float*>(buffer_.data()) + thread * each_; }
-
- private:
-  int64_t each_;
-  Buffer buffer_;
-};
-
 // Panels of the input that a task takes: as many as stay in the second cache.
 int64_t rowPanelsOf(int64_t depth) {
   return most(1, kTaskBytes / inputPanelBytes(least(depth, kDepthRun)));
@@ -59,41 +44,31 @@ int64_t rowPanelsOf(int64_t depth) {
 // Takes the panels of a task through each other. What is done with a block of results:
 //   target.needs(block)  whether it is wanted at all
 //   target.begins(block) what it is added to; null: nothing
-//   target.ends(block)   where it goes; null: it stays in block.values
+//   target.ends(block)   where it goes, which may be block.values
 //   target.finish(block) after it is there
-// `scratch` holds a block for each panel of rows.
 template <typename Target>
 void runTask(const Input& input, const Weight& weight, const Task& task, int64_t depthRun,
-             float* scratch, Target&& target) {
+             const Target& target) {
   const TileUnit unit;
+  alignas(64) float values[kPanelRows * kPanelColumns];
   const int64_t depth = input.columns;
   const int64_t inputBytes = inputPanelBytes(depth);
   const int64_t weightBytes = weightPanelBytes(depth, weight.parts);
-  const auto blockOf = [&](int64_t row, int64_t column, int64_t begin) {
-    return Block{scratch + (row - task.rowBegin) * kBlock,
-                 row * kPanelRows,
-                 column * kPanelColumns,
-                 least(kPanelRows, input.rows - row * kPanelRows),
-                 least(kPanelColumns, weight.outputs - column * kPanelColumns),
-                 begin == 0};
-  };
   for (int64_t begin = 0; begin < depth; begin += depthRun) {
     const int64_t end = least(begin + depthRun, depth);
     for (int64_t column = task.columnBegin; column < task.columnEnd; column++) {
-      const char* const weightPanel = panelOf(weight.panels, column, weightBytes);
-      for (int64_t inner = begin; inner < end; inner += kInnerRun) {
-        const int64_t innerEnd = least(inner + kInnerRun, end);
-        for (int64_t row = task.rowBegin; row < task.rowEnd; row++) {
-          const Block block = blockOf(row, column, begin);
-          if (!target.needs(block)) continue;
-          Place<const float> from = {block.values, kPanelColumns};
-          Place<float> to = {block.values, kPanelColumns};
-          if (inner == begin) from = target.begins(block);
-          if (innerEnd == end) to = target.ends(block);
-          multiplyPanels(panelOf(input.panels, row, inputBytes), weightPanel, inner, innerEnd,
-                         weight.parts, from, to);
-          if (innerEnd == end) target.finish(block);
-        }
+      for (int64_t row = task.rowBegin; row < task.rowEnd; row++) {
+        const Block block = {values,
+                             row * kPanelRows,
+                             column * kPanelColumns,
+                             least(kPanelRows, input.rows - row * kPanelRows),
+                             least(kPanelColumns, weight.outputs - column * kPanelColumns),
+                             begin == 0};
+        if (!target.needs(block)) continue;
+        multiplyPanels(panelOf(input.panels, row, inputBytes),
+                       panelOf(weight.panels, column, weightBytes), begin, end, weight.parts,
+                       target.begins(block), target.ends(block));
+        target.finish(block);
       }
     }
   }
@@ -245,10 +220,9 @@ struct Output {
 void linear(Pool& pool, const Input& input, const Weight& weight, const float* bias,
             const float* added, float* out) {
   const Tasks tasks(input.rows, weight.outputs, input.columns, pool.threads());
-  const Scratch scratch(pool, tasks.rowRun);
   const Output output = {bias, added, out, weight.outputs};
-  pool.each(tasks.count(), [&](int64_t index, int thread) {
-    runTask(input, weight, tasks.at(index), kDepthRun, scratch.of(thread), output);
+  pool.each(tasks.count(), [&](int64_t index, int) {
+    runTask(input, weight, tasks.at(index), kDepthRun, output);
   });
 }
 
@@ -290,10 +264,9 @@ void losses(Pool& pool, const Input& input, const Weight& weight, const float* b
   const int64_t columnPanels = divideUp(weight.outputs, kPanelColumns);
   const int64_t across = divideUp(columnPanels, kColumnRun);
   const int64_t runRows = rowRun * kPanelRows;
-  const Scratch scratch(pool, rowRun);
   Buffer stateBuffer, partBuffer, targetBuffer;
-  Softmax* const states = static_cast<Softmax*>(
-      stateBuffer.reserve(pool.threads() * runRows * sizeof(Softmax)));
+  Softmax* const states =
+      static_cast<Softmax*>(stateBuffer.reserve(pool.threads() * runRows * sizeof(Softmax)));
   RowPart* const parts =
       static_cast<RowPart*>(partBuffer.reserve(across * input.rows * sizeof(RowPart)));
   float* const wanted = static_cast<float*>(targetBuffer.reserve(input.rows * sizeof(float)));
@@ -316,7 +289,7 @@ void losses(Pool& pool, const Input& input, const Weight& weight, const float* b
         addLogits(mine[row - firstRow], logits);
       });
     };
-    runTask(input, weight, task, input.columns, scratch.of(thread), InPlace{finish});
+    runTask(input, weight, task, input.columns, InPlace{finish});
     const int64_t end = least(firstRow + runRows, input.rows);
     for (int64_t row = firstRow; row < end; row++)
       parts[row * across + index % across] = joined(mine[row - firstRow]);
@@ -325,9 +298,11 @@ void losses(Pool& pool, const Input& input, const Weight& weight, const float* b
   for (int64_t row = 0; row < input.rows; row++) {
     const RowPart* const own = parts + row * across;
     double largest = own[0].largest;
-    for (int64_t i = 1; i < across; i++) largest = own[i].largest > largest ? own[i].largest : largest;
+    for (int64_t i = 1; i < across; i++)
+      largest = own[i].largest > largest ? own[i].largest : largest;
     double total = 0;
-    for (int64_t i = 0; i < across; i++) total += own[i].total * __builtin_exp(own[i].largest - largest);
+    for (int64_t i = 0; i < across; i++)
+      total += own[i].total * __builtin_exp(own[i].largest - largest);
     out[row] = targets[row] < 0 ? __builtin_nan("") : largest + __builtin_log(total) - wanted[row];
   }
 }
@@ -371,9 +346,8 @@ void gram(Pool& pool, const float* x, int64_t rows, int64_t columns, double* tri
   packInput(pool, values, columns, rows, left);
   packWeight(pool, values, columns, rows, SPINFER_CPU_OUT_IN, right);
   const Tasks tasks(columns, columns, rows, pool.threads());
-  const Scratch scratch(pool, tasks.rowRun);
-  pool.each(tasks.count(), [&](int64_t index, int thread) {
-    runTask(left, right, tasks.at(index), kDepthRun, scratch.of(thread), Triangle{triangle});
+  pool.each(tasks.count(), [&](int64_t index, int) {
+    runTask(left, right, tasks.at(index), kDepthRun, Triangle{triangle});
   });
 }
 

@@ -11,15 +11,13 @@
 
 namespace spinfer::cpu::SPINFER_CPU_SET {
 
-constexpr int kTile = 16;                // rows of a tile
-constexpr int kTileBytes = kTile * 64;   // 16 rows of 32 bfloat16
-constexpr int kDepth = 32;               // values of each row that a tile holds
-constexpr int kPanelRows = 2 * kTile;    // of the input
-constexpr int kPanelColumns = 2 * kTile; // outputs of the weight
+constexpr int kTile = 16;                 // rows of a tile
+constexpr int kTileBytes = kTile * 64;    // 16 rows of 32 bfloat16
+constexpr int kDepth = 32;                // values of each row that a tile holds
+constexpr int kPanelRows = 2 * kTile;     // of the input
+constexpr int kPanelColumns = 2 * kTile;  // outputs of the weight
 constexpr int kInputParts = 3;
 constexpr int64_t kPairBytes = 2 * kTileBytes;
-// Inputs of which a panel of each operand stays in the first cache.
-constexpr int64_t kInnerRun = 4 * kDepth;
 // Bytes of the input's panels of a task: processors with tiles have a second cache of 2 MiB.
 constexpr int64_t kTaskBytes = 1200 << 10;
 
@@ -183,11 +181,11 @@ inline int partsOf(const float* values, int64_t count, int known) {
 }
 
 // Adds to the four tiles of the result the products of two pairs of tiles.
-#define SPINFER_CPU_INPUT(part)                                   \
-  _tile_loadd(4, input + (part)*kPairBytes, 64);                  \
+#define SPINFER_CPU_INPUT(part)                  \
+  _tile_loadd(4, input + (part)*kPairBytes, 64); \
   _tile_loadd(5, input + (part)*kPairBytes + kTileBytes, 64)
-#define SPINFER_CPU_WEIGHT(part)                                  \
-  _tile_loadd(6, weight + (part)*kPairBytes, 64);                 \
+#define SPINFER_CPU_WEIGHT(part)                  \
+  _tile_loadd(6, weight + (part)*kPairBytes, 64); \
   _tile_loadd(7, weight + (part)*kPairBytes + kTileBytes, 64)
 #define SPINFER_CPU_MULTIPLY() \
   _tile_dpbf16ps(0, 4, 6);     \
@@ -231,8 +229,8 @@ inline void addSteps(const char* input, const char* weight, int64_t steps) {
 #undef SPINFER_CPU_WEIGHT
 #undef SPINFER_CPU_MULTIPLY
 
-// to [32, 32] = from + the product of a panel of the input and a panel of the weight over the inputs
-// from `begin` to `end`; begin is a multiple of 32. Nothing is added where `from` is null.
+// to [32, 32] = from + the product of a panel of the input and a panel of the weight over the
+// inputs from `begin` to `end`; begin is a multiple of 32. Nothing is added where `from` is null.
 inline void multiplyPanels(const void* inputPanel, const void* weightPanel, int64_t begin,
                            int64_t end, int parts, const Place<const float> from,
                            const Place<float> to) {

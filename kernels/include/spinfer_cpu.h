@@ -5,9 +5,9 @@
  * overlap, except where a function says that its output may be one of its inputs. Results do not
  * depend on the number of threads.
  *
- * Where the processor multiplies tiles (AMX-BF16), products are made of bfloat16 parts: a float32 is
- * the sum of three, and the products whose parts together lie within 24 bits are added up in float32.
- * A weight that came from bfloat16 has one part, one from float16 two. */
+ * Where the processor multiplies tiles (AMX-BF16), products are made of bfloat16 parts: a float32
+ * is the sum of three, and the products whose parts together lie within 24 bits are added up in
+ * float32. A weight that came from bfloat16 has one part, one from float16 two. */
 #ifndef SPINFER_CPU_H
 #define SPINFER_CPU_H
 
@@ -74,8 +74,9 @@ SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_linear(spinfer_cpu* cpu,
                                                       const float* bias, const float* added,
                                                       float* out);
 
-/* losses [rows] = -ln softmax(cap(input weight^T + bias))[target], cap(s) = softcap tanh(s / softcap)
- * where softcap is not 0; NaN where a target is negative. Targets are less than outputs. */
+/* losses [rows] = -ln softmax(cap(input weight^T + bias))[target], cap(s) = softcap tanh(s /
+ * softcap) where softcap is not 0; NaN where a target is negative. Targets are less than outputs.
+ */
 SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_losses(spinfer_cpu* cpu,
                                                       const spinfer_cpu_weight* weight,
                                                       const float* bias, float softcap,
@@ -96,10 +97,10 @@ SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_layer_norm(spinfer_cpu* cpu, cons
 /* Turns pairs (i, i + turned / 2) of the first `turned` columns of each head; cosine and sine
  * [length, turned / 2]; x [tokens, heads * head_size]; token t is at position t mod length. */
 SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_rotary(spinfer_cpu* cpu, const float* x,
-                                                      int64_t tokens, int64_t length,
-                                                      int64_t heads, int64_t head_size,
-                                                      int64_t turned, const float* cosine,
-                                                      const float* sine, float* out);
+                                                      int64_t tokens, int64_t length, int64_t heads,
+                                                      int64_t head_size, int64_t turned,
+                                                      const float* cosine, const float* sine,
+                                                      float* out);
 
 typedef struct {
   int64_t tokens, length; /* windows of `length` tokens, one after the other */
@@ -133,8 +134,8 @@ SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_scale(spinfer_cpu* cpu, const flo
 
 /* Of each of rows * groups runs of `width` values, begin..end; one after the other. */
 SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_columns(spinfer_cpu* cpu, const float* x,
-                                                       int64_t groups, int64_t width,
-                                                       int64_t begin, int64_t end, float* out);
+                                                       int64_t groups, int64_t width, int64_t begin,
+                                                       int64_t end, float* out);
 
 /* Adds to sums [columns] and squares [columns] those of each column of x [rows, columns]. */
 SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_sums(spinfer_cpu* cpu, const float* x, int64_t rows,

@@ -65,7 +65,7 @@ describe("a tokenizer that is asked for a text's first tokens", () => {
     const lengths = (text: string, most: number): number[] => {
       read.mockClear();
       encode(text, most);
-      return read.mock.calls.map((call) => String(call[0]).length);
+      return read.mock.calls.map((call: readonly unknown[]) => String(call[0]).length);
     };
     const words = "word ".repeat(10_000);
     expect(lengths(words, 100)).toEqual([504]);

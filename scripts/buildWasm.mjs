@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 export const MODULES = [
+  "src/core/wasm/half",
   "formats/tile-bitmap/wasm/tileBitmap",
   "pruners/wasm/dense",
   "pruners/wasm/select",

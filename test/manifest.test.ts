@@ -80,6 +80,7 @@ describe("package.json", () => {
       "dist/formats/tile-bitmap/wasm/tileBitmap.wasm",
       "dist/pruners/wasm/dense.wasm",
       "dist/pruners/wasm/select.wasm",
+      "dist/src/core/wasm/half.wasm",
       "dist/src/pipeline/recipe/recipe.schema.json",
       "formats/tile-bitmap/SPEC.md",
       "models/demo/model.safetensors",

@@ -14,14 +14,13 @@ export const INFINITY_BITS: Readonly<Record<WeightDtype, number>> = {
 const scratchFloat = new Float32Array(1);
 const scratchBits = new Uint32Array(scratchFloat.buffer);
 
-let halfTable: Float32Array | undefined;
+let halfTable: Uint32Array | undefined;
 
-/** All 65,536 fp16 values by their bits. */
-function halfValues(): Float32Array {
+/** The binary32 bits of all 65,536 fp16 values. */
+function halfBits(): Uint32Array {
   if (halfTable !== undefined) return halfTable;
-  const bits = new Uint32Array(65_536);
-  for (let half = 0; half < 65_536; half++) bits[half] = halfBitsToFloatBits(half);
-  halfTable = new Float32Array(bits.buffer);
+  halfTable = new Uint32Array(65_536);
+  for (let half = 0; half < 65_536; half++) halfTable[half] = halfBitsToFloatBits(half);
   return halfTable;
 }
 
@@ -37,7 +36,8 @@ function halfBitsToFloatBits(half: number): number {
 }
 
 export function fp16ToFloat(half: number): number {
-  return halfValues()[half]!;
+  scratchBits[0] = halfBits()[half]!;
+  return scratchFloat[0]!;
 }
 
 export function bf16ToFloat(bits: number): number {
@@ -106,17 +106,18 @@ export function castFloats(
   return { overflowed, underflowed };
 }
 
-/** Widens 16-bit values to binary32; exact. */
+/** Widens 16-bit values to binary32; exact, NaNs with their payload. */
 export function widenHalves(
   source: Uint16Array,
   dtype: "F16" | "BF16",
   target: Float32Array,
 ): void {
+  // as floats, signalling NaNs would become quiet ones or not as the code is compiled
+  const bits = new Uint32Array(target.buffer, target.byteOffset, target.length);
   if (dtype === "F16") {
-    const values = halfValues();
-    for (let i = 0; i < source.length; i++) target[i] = values[source[i]!]!;
+    const table = halfBits();
+    for (let i = 0; i < source.length; i++) bits[i] = table[source[i]!]!;
     return;
   }
-  const bits = new Uint32Array(target.buffer, target.byteOffset, target.length);
   for (let i = 0; i < source.length; i++) bits[i] = source[i]! << 16;
 }

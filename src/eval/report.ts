@@ -70,7 +70,9 @@ export const evalReportSchema = z.strictObject({
     sha256: sha256.describe("Of tokenizer.json"),
     settings_sha256: sha256.nullable().describe("Of tokenizer_config.json"),
   }),
-  tokens: count.describe("Of the whole text, with what was put around it"),
+  tokens: count.describe(
+    "Of the text, with what was put around it; with max_windows, as far as the last of them goes",
+  ),
   windows: count,
   scored: count.describe("Tokens whose loss is in the mean"),
   loss: positive.describe("Nats a token"),

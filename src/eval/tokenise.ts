@@ -14,6 +14,7 @@ const INLINE = import.meta.url.endsWith(".ts");
 export interface TokeniserWork {
   readonly source: TokenizerBytes;
   readonly text: string;
+  readonly most: number | undefined;
 }
 
 export type TokeniserAnswer = { readonly ids: Int32Array } | { readonly error: ErrorRecord };
@@ -22,6 +23,8 @@ export interface TokeniseOptions {
   /** Seconds for a million characters, and for less; see `tokenizerSeconds` in core/limits.ts. */
   readonly seconds: number;
   readonly signal?: AbortSignal | undefined;
+  /** No more than so many of the text's first tokens; absent: all. */
+  readonly most?: number | undefined;
 }
 
 /**
@@ -31,11 +34,11 @@ export interface TokeniseOptions {
 export async function tokenise(
   { source, encode }: Pick<Tokenizer, "source" | "encode">,
   text: string,
-  { seconds, signal }: TokeniseOptions,
+  { seconds, signal, most }: TokeniseOptions,
 ): Promise<Int32Array> {
   signal?.throwIfAborted();
-  if (INLINE) return encode(text);
-  const work: TokeniserWork = { source, text };
+  if (INLINE) return encode(text, most);
+  const work: TokeniserWork = { source, text, most };
   const worker = new Worker(new URL("./tokenizerThread.js", import.meta.url), { workerData: work });
   const allowedMs = 1000 * seconds * Math.max(1, text.length / 1e6);
   let timer: NodeJS.Timeout | undefined;

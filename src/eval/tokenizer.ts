@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { SpInferError } from "../core/errors.ts";
 import { isCount, isRecord } from "../core/guards.ts";
+import { beginnings, endsWordsAtSpaces } from "./textBeginning.ts";
 import {
   damaged,
   named,
@@ -44,10 +45,11 @@ export interface Tokenizer {
   /** What it was made from. */
   readonly source: TokenizerBytes;
   /**
-   * The text's own tokens, without prefix and suffix; special tokens written out in it count. For as
-   * long as its expressions take: see ./tokenise.ts. Throws E_TOKENIZER where it cannot be used.
+   * The text's own tokens, without prefix and suffix; special tokens written out in it count. `most`:
+   * no more than its first so many. For as long as its expressions take: see ./tokenise.ts. Throws
+   * E_TOKENIZER where it cannot be used.
    */
-  encode(text: string): Int32Array;
+  encode(text: string, most?: number): Int32Array;
 }
 
 /** Throws E_TOKENIZER and E_TOKENIZER_UNSUPPORTED. */
@@ -66,9 +68,9 @@ export function openTokenizer(source: TokenizerBytes): Tokenizer {
     ids: file.addedTokens.reduce((most, { id }) => Math.max(most, id + 1), file.vocabulary),
     ...ends,
     source,
-    encode(text) {
+    encode(text, most = Number.POSITIVE_INFINITY) {
       library ??= build(file, parts);
-      return encode(library, text, path);
+      return encodeBeginning(library, text, most, file);
     },
   };
 }
@@ -120,6 +122,22 @@ class WordCache {
   clear(): void {
     this.words.clear();
   }
+}
+
+/** Reads no more of the text than it must. */
+function encodeBeginning(
+  library: LibraryTokenizer,
+  text: string,
+  most: number,
+  file: TokenizerFile,
+): Int32Array {
+  const tries = endsWordsAtSpaces(file) ? beginnings(text, most) : [text];
+  let ids: Int32Array = new Int32Array(0);
+  for (const beginning of tries) {
+    ids = encode(library, beginning, file.path);
+    if (ids.length >= most) break;
+  }
+  return ids.subarray(0, Math.min(most, ids.length));
 }
 
 /** Throws E_TOKENIZER for what has no token and no substitute. */

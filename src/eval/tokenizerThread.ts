@@ -4,9 +4,9 @@ import { toSpInferError } from "../core/errors.ts";
 import type { TokeniserAnswer, TokeniserWork } from "./tokenise.ts";
 import { openTokenizer } from "./tokenizer.ts";
 
-const { source, text } = workerData as TokeniserWork;
+const { source, text, most } = workerData as TokeniserWork;
 try {
-  const ids = openTokenizer(source).encode(text);
+  const ids = openTokenizer(source).encode(text, most);
   const answer: TokeniserAnswer = { ids };
   parentPort?.postMessage(answer, [ids.buffer as ArrayBuffer]);
 } catch (thrown) {

@@ -50,7 +50,10 @@ export interface WindowPlan {
   readonly bos: BosMode;
   /** The token in question; undefined with bos "none", or where the tokenizer adds nothing. */
   readonly bosId: number | undefined;
-  /** Of the whole text, with what was put around it. */
+  /**
+   * Of the text, with what was put around it: the whole of it, or with `maxWindows` as far as the
+   * last window goes.
+   */
   readonly ids: Int32Array;
   readonly windows: readonly Window[];
   /** Predictions in all windows. */
@@ -66,8 +69,22 @@ const DEFAULT_CTX: Readonly<Record<Protocol, number>> = {
 const LEAST_CTX: Readonly<Record<Protocol, number>> = { wanda: 2, llamacpp: 4, strided: 2 };
 
 /**
- * `positions`: the longest window that the model can read; absent: any.
- * Throws E_OPTION, E_USAGE and E_TEXT_SHORT.
+ * How many tokens of a text are read at most; undefined: all. `positions` as below. Throws E_OPTION
+ * and E_USAGE.
+ */
+export function tokensRead(
+  options: WindowOptions,
+  positions: number | undefined,
+): number | undefined {
+  const ctx = windowLength(options, positions);
+  const stride = strideOf(options, ctx);
+  const { maxWindows } = options;
+  return maxWindows === undefined ? undefined : (maxWindows - 1) * stride + ctx;
+}
+
+/**
+ * `text`: as many tokens of it as `tokensRead` says. `positions`: the longest window that the model
+ * can read; absent: any. Throws E_OPTION, E_USAGE and E_TEXT_SHORT.
  */
 export function planWindows(
   text: TokenisedText,
@@ -78,18 +95,18 @@ export function planWindows(
   const ctx = windowLength(options, positions);
   const stride = strideOf(options, ctx);
   const { bos, bosId } = bosOf(text, options);
-  const ids =
+  const all =
     bos === "none" ? text.ids : Int32Array.from([...text.prefix, ...text.ids, ...text.suffix]);
   const windows = (
     protocol === "strided"
-      ? stridedWindows(ids.length, ctx, stride)
-      : disjoint(ids.length, ctx, protocol)
+      ? stridedWindows(all.length, ctx, stride)
+      : disjoint(all.length, ctx, protocol)
   ).slice(0, options.maxWindows);
   if (windows.length === 0) {
     const least = protocol === "strided" ? 2 : ctx;
     throw new SpInferError(
       "E_TEXT_SHORT",
-      `the text has ${ids.length} tokens, fewer than a window`,
+      `the text has ${all.length} tokens, fewer than a window`,
       {
         expected: `at least ${least} tokens`,
         hint:
@@ -97,6 +114,8 @@ export function planWindows(
       },
     );
   }
+  // whether more of the text was given makes no difference
+  const ids = windows.length === options.maxWindows ? all.subarray(0, windows.at(-1)!.end) : all;
   const scored = windows.reduce(
     (sum, { begin, end, scoreFrom }) => sum + end - begin - scoreFrom,
     0,

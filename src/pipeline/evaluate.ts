@@ -17,7 +17,7 @@ import { openTextSet, type TextSet } from "../eval/textSet.ts";
 import { tokenise } from "../eval/tokenise.ts";
 import type { Tokenizer } from "../eval/tokenizer.ts";
 import { checkIds, checkVocabulary } from "../eval/vocabulary.ts";
-import { planWindows, type WindowOptions, type WindowPlan } from "../eval/windows.ts";
+import { planWindows, tokensRead, type WindowOptions, type WindowPlan } from "../eval/windows.ts";
 import { packagePath } from "../io/packageFile.ts";
 import { readSmallFile } from "../io/smallFile.ts";
 import { type OnEvent, Progress } from "./events.ts";
@@ -174,9 +174,10 @@ class Evaluation {
     const warning = checkVocabulary(tokenizer, runnable.facts.vocabulary);
     if (warning !== undefined) this.warn("W_TOKENIZER", warning);
     const text = await this.textFor(tokenizer);
-    const ids = await this.idsOf(tokenizer, text);
+    const { positions } = runnable.facts;
+    const ids = await this.idsOf(tokenizer, text, positions);
     const { prefix, suffix, bos } = tokenizer;
-    const plan = planWindows({ ids, prefix, suffix, bos }, options, runnable.facts.positions);
+    const plan = planWindows({ ids, prefix, suffix, bos }, options, positions);
     checkIds(plan.ids, tokenizer, runnable.facts.vocabulary);
     const { compare } = options;
     if (compare === undefined) return { text, tokenizer, plan, earlier: undefined };
@@ -186,9 +187,15 @@ class Evaluation {
     return prepared;
   }
 
-  private async idsOf(tokenizer: Tokenizer, { text }: TextSet): Promise<Int32Array> {
+  /** Of the text's own tokens those that windows can be of. */
+  private async idsOf(
+    tokenizer: Tokenizer,
+    { text }: TextSet,
+    positions: number,
+  ): Promise<Int32Array> {
     const { signal, limits = DEFAULT_LIMITS } = this.options;
-    return await tokenise(tokenizer, text, { seconds: limits.tokenizerSeconds, signal });
+    const most = tokensRead(this.options, positions);
+    return await tokenise(tokenizer, text, { seconds: limits.tokenizerSeconds, signal, most });
   }
 
   private async textFor(tokenizer: Tokenizer): Promise<TextSet> {
@@ -225,7 +232,9 @@ class Evaluation {
     if (this.options.tokenizer !== undefined || !hasOwn) return rival;
     const other = await modelTokenizer(rival.opened, this.options);
     if (other.sha256 === tokenizer.sha256) return rival;
-    const [ours, theirs] = [await this.idsOf(tokenizer, text), await this.idsOf(other, text)];
+    const read = runnable.facts.positions;
+    const ours = await this.idsOf(tokenizer, text, read);
+    const theirs = await this.idsOf(other, text, read);
     if (ours.length === theirs.length && ours.every((id, i) => id === theirs[i])) return rival;
     throw new SpInferError("E_EVAL_COMPARE", "--base: its tokenizer gives the text other tokens", {
       path: other.path,

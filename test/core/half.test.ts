@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
   bf16ToFloat,
@@ -7,6 +8,7 @@ import {
   fp16ToFloat,
   widenHalves,
 } from "../../src/core/half.ts";
+import { createWasmWiden } from "../../src/core/wasmHalf.ts";
 import { describePython, runPython } from "../helpers/python.ts";
 import { createRandom } from "../helpers/random.ts";
 
@@ -41,6 +43,28 @@ describe("widening", () => {
       const expected = isNan ? bits | (dtype === "F16" ? 0x200 : 0x40) : bits;
       if (back[bits] !== expected) throw new Error(`${bits} came back as ${back[bits]}`);
     }
+  });
+});
+
+describe("widening with WebAssembly", () => {
+  const module = new URL("../../src/core/wasm/half.wasm", import.meta.url);
+  const widen = createWasmWiden(readFileSync(module));
+  const bitsOfAll = (values: Float32Array) => new Uint32Array(values.buffer);
+
+  it.each(["F16", "BF16"] as const)("gives the bits of its twin for all of %s", (dtype) => {
+    const [plain, fast] = [new Float32Array(ALL), new Float32Array(ALL)];
+    widenHalves(allHalves, dtype, plain);
+    widen(allHalves, dtype, fast);
+    expect(Buffer.from(fast.buffer).equals(Buffer.from(plain.buffer))).toBe(true);
+    expect(bitsOfAll(fast)[dtype === "F16" ? 0x3c00 : 0x3f80]).toBe(0x3f80_0000); // 1
+  });
+
+  it.each([0, 1, 7, 8, 9, 16_383, 16_384, 16_385, 40_001])("writes %i values, no more", (count) => {
+    const target = new Float32Array(count + 4).fill(7);
+    widen(allHalves.subarray(3, 3 + count), "F16", target.subarray(2, 2 + count));
+    const plain = new Float32Array(count + 4).fill(7);
+    widenHalves(allHalves.subarray(3, 3 + count), "F16", plain.subarray(2, 2 + count));
+    expect(bitsOfAll(target)).toEqual(bitsOfAll(plain));
   });
 });
 

@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { SpInferError } from "../../src/core/errors.ts";
-import { planWindows, type TokenisedText, windowIds } from "../../src/eval/windows.ts";
+import {
+  planWindows,
+  type TokenisedText,
+  tokensRead,
+  type WindowOptions,
+  windowIds,
+} from "../../src/eval/windows.ts";
 
 const text = (tokens: number, more: Partial<TokenisedText> = {}): TokenisedText => ({
   ids: Int32Array.from({ length: tokens }, (_, i) => 10 + i),
@@ -152,5 +158,36 @@ describe("windows that cannot be", () => {
     ],
   ])("are refused: %#", (run, message) => {
     expect(complaint(run)).toBe(message);
+  });
+});
+
+describe("a number of windows", () => {
+  it("is planned alike from the whole text and from what is read of it", () => {
+    const options = fc.record({
+      protocol: fc.constantFrom("wanda" as const, "llamacpp" as const, "strided" as const),
+      ctx: fc.integer({ min: 4, max: 9 }),
+      bos: fc.constantFrom("none" as const, "once" as const, "window" as const),
+      maxWindows: fc.integer({ min: 1, max: 5 }),
+    });
+    const strides = fc.integer({ min: 1, max: 9 });
+    fc.assert(
+      fc.property(options, strides, fc.integer({ min: 9, max: 60 }), (some, stride, tokens) => {
+        const given: WindowOptions =
+          some.protocol === "strided" ? { ...some, stride: Math.min(stride, some.ctx) } : some;
+        const whole = text(tokens, { suffix: [2] });
+        const read = { ...whole, ids: whole.ids.subarray(0, tokensRead(given, undefined)) };
+        const plan = planWindows(whole, given, undefined);
+        expect(planWindows(read, given, undefined)).toEqual(plan);
+        const full = plan.windows.length === given.maxWindows;
+        if (full) expect(plan.ids.length).toBe(plan.windows.at(-1)!.end);
+      }),
+    );
+  });
+
+  it("is read no further than its last window; all of the text without one", () => {
+    expect(tokensRead({ protocol: "wanda", ctx: 4, maxWindows: 3 }, undefined)).toBe(12);
+    expect(tokensRead({ protocol: "strided", ctx: 4, stride: 1, maxWindows: 3 }, 4)).toBe(6);
+    expect(tokensRead({ protocol: "wanda", maxWindows: 2 }, 512)).toBe(1024);
+    expect(tokensRead({ protocol: "wanda", ctx: 4 }, undefined)).toBeUndefined();
   });
 });

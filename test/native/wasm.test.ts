@@ -22,6 +22,7 @@ describe(`the committed WebAssembly${skipped ? ` (skipped: ${reason})` : ""}`, (
         encoding: "utf8",
       });
       expect(run.stdout.trim().split("\n")).toEqual([
+        "src/core/wasm/half.wasm: as built from source",
         "formats/tile-bitmap/wasm/tileBitmap.wasm: as built from source",
         "pruners/wasm/dense.wasm: as built from source",
         "pruners/wasm/select.wasm: as built from source",

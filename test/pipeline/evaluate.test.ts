@@ -95,7 +95,7 @@ describe("an evaluation", () => {
         sha256: sha256(join(DEMO, "tokenizer.json")),
         settings_sha256: sha256(join(DEMO, "tokenizer_config.json")),
       },
-      tokens: 59884,
+      tokens: 3 * 64, // of 59,884
       windows: 3,
       scored: 3 * 63,
       base: null,
@@ -282,9 +282,11 @@ describe("an evaluation that cannot be", () => {
     });
     const path = join(temporaryFolder(), "odd.txt");
     writeFileSync(path, `${readFileSync(HELDOUT, "utf8").slice(0, 3000)}<odd>`);
-    await expect(evaluateModel(model, withModels({ dataset: path }))).rejects.toMatchObject({
-      code: "E_TOKEN_ID",
+    await expect(evaluateModel(model, withModels({ dataset: path }))).resolves.toMatchObject({
+      windows: 3, // which end before it
     });
+    const whole = withModels({ dataset: path, maxWindows: undefined });
+    await expect(evaluateModel(model, whole)).rejects.toMatchObject({ code: "E_TOKEN_ID" });
   });
 
   it("closes every model when one fails", async () => {

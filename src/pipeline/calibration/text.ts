@@ -35,7 +35,8 @@ export interface CalibrationTextOptions extends OpenModelOptions {
 }
 
 /**
- * Tokenises the whole text once, with what the tokenizer puts before a text, and takes windows.
+ * Tokenises the text once, as much of it as windows can be of, with what the tokenizer puts before a
+ * text, and takes windows.
  * Throws E_TEXT, E_TEXT_SHORT, E_TOKENIZER, E_LIMIT, E_VOCABULARY, E_TOKEN_ID, …
  */
 export async function calibrationText(
@@ -68,7 +69,8 @@ export async function calibrationText(
   const { limits = DEFAULT_LIMITS } = options;
   const text = await openTextSet(data, { field, limitBytes: limits.textBytes });
   const seconds = limits.tokenizerSeconds;
-  const own = await tokenise(tokenizer, text.text, { seconds, signal: options.signal });
+  const most = windows === "first" ? nsamples * seqlen : undefined;
+  const own = await tokenise(tokenizer, text.text, { seconds, signal: options.signal, most });
   const all = Int32Array.from([...tokenizer.prefix, ...own]);
   const choice = { samples: nsamples, length: seqlen, windows, seed };
   const ids = new Int32Array(nsamples * seqlen);

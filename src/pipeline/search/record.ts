@@ -36,7 +36,7 @@ export const searchRecordSchema = z.strictObject({
   bos_id: count.nullable(),
   max_windows: count.nullable(),
   windows: count,
-  tokens: count.describe("Of the whole text"),
+  tokens: count.describe("Of the text; with max_windows, as far as the last of them goes"),
   scored: count,
   dataset_sha256: sha256.describe("Of the text as it was tokenised"),
   tokenizer_sha256: sha256,

@@ -8,7 +8,6 @@ import type { ActivationStats, SurveyState } from "../../../pruners/definePruner
 import type { TensorEntry } from "../../core/archive.ts";
 import { DTYPE_BITS, type HalfDtype, isDtype, type WeightDtype } from "../../core/dtype.ts";
 import { SpInferError } from "../../core/errors.ts";
-import { widenHalves } from "../../core/half.ts";
 import { copyRange, hashRange, type Target, writeRange } from "../../io/copyRange.ts";
 import { readInto } from "../../io/openFile.ts";
 import { configurePruner } from "../plan/selection.ts";
@@ -304,7 +303,7 @@ function floatsOf(bytes: Uint8Array<ArrayBuffer>, dtype: WeightDtype): Float32Ar
   if (bits instanceof Uint32Array)
     return new Float32Array(bits.buffer, bits.byteOffset, bits.length).slice();
   const values = new Float32Array(bits.length);
-  widenHalves(bits, dtype as HalfDtype, values);
+  selectKernels().widen(bits, dtype as HalfDtype, values);
   return values;
 }
 

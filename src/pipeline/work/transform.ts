@@ -11,7 +11,7 @@ import type { ActivationStats, PruneContext, StatName } from "../../../pruners/d
 import type { WeightBits } from "../../../pruners/select.ts";
 import { type HalfDtype, isHalfDtype, isWeightDtype, type WeightDtype } from "../../core/dtype.ts";
 import { SpInferError } from "../../core/errors.ts";
-import { castFloats, INFINITY_BITS, widenHalves } from "../../core/half.ts";
+import { castFloats, INFINITY_BITS } from "../../core/half.ts";
 import { transposeInto } from "../../core/transpose.ts";
 import { HEADER_LINE_BYTES, weightPacker } from "../plan/packedSize.ts";
 import { configurePruner } from "../plan/selection.ts";
@@ -160,7 +160,11 @@ function castValues(bytes: Uint8Array<ArrayBuffer>, from: WeightDtype, to: Weigh
 
 function widened(bytes: Uint8Array<ArrayBuffer>, from: HalfDtype): Float32Array<ArrayBuffer> {
   const floats = new Float32Array(bytes.length / 2);
-  widenHalves(new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2), from, floats);
+  selectKernels().widen(
+    new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2),
+    from,
+    floats,
+  );
   return floats;
 }
 

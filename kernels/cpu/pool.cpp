@@ -7,7 +7,7 @@ namespace {
 
 // Loops follow each other within microseconds: a worker looks for the next one a while before it
 // sleeps, which would cost more than many a loop.
-constexpr int kLooks = 200;
+constexpr int kLooks = 1000;
 
 template <typename Condition>
 bool seenWhileSpinning(Condition&& condition) {

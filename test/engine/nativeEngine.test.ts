@@ -174,7 +174,7 @@ describe.runIf(AVAILABLE_SETS.length > 0)("the native engine", () => {
     const context = await openWith(AVAILABLE_SETS[0]!);
     const x = new Float32Array(6);
     const error = await refusal(() =>
-      context.exclusive((cpu) => cpu.call("spinfer_cpu_combine", x, x, 6, 9, x)),
+      context.exclusive((cpu) => cpu.call("spinfer_cpu_combine", 6, x, x, 6, 9, x)),
     );
     expect(error.code).toBe("E_INTERNAL");
     expect(error.message).toBe(

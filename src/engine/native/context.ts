@@ -1,6 +1,7 @@
 /**
- * The library's threads and the weights that they read. Calls run in a thread of koffi's, so that the
- * event loop goes on; those of one context must not overlap.
+ * The library's threads and the weights that they read. Calls of one context must not overlap. Long
+ * ones run in a thread of koffi's, so that the event loop goes on; short ones in this thread, since
+ * the way to another and back takes as long as many of them.
  */
 import { SpInferError } from "../../core/errors.ts";
 import type { AttentionSpec, LinearSpec } from "../../model/architectures/ops.ts";
@@ -19,13 +20,24 @@ export type PackedWeight = bigint;
 
 type NativeValue = number | bigint | null | Float32Array | Float64Array | Int32Array | Uint8Array;
 
+/** Multiply-adds that take about as long as reading and writing one value. */
+export const VALUE = 256;
+
+/** Multiply-adds of a call that is short: some ten milliseconds. */
+const SHORT = 2 ** 32;
+/** Milliseconds after which the event loop gets a turn between short calls. */
+const TURN = 30;
+
 /** What may be called while nobody else calls. */
 export interface CpuCalls {
-  call(name: OperationName, ...values: readonly NativeValue[]): Promise<void>;
+  /** work: how long the call takes about, in multiply-adds. */
+  call(name: OperationName, work: number, ...values: readonly NativeValue[]): Promise<void>;
   packWeight(values: Float32Array, spec: LinearSpec): Promise<PackedWeight>;
   dropWeight(weight: PackedWeight): void;
   attentionSpec(spec: AttentionSpec, tokens: number, length: number): Uint8Array;
 }
+
+type CallName = OperationName | "spinfer_cpu_pack_weight";
 
 export class CpuContext {
   readonly instructions: InstructionSet;
@@ -73,27 +85,40 @@ function cpuCalls(
   const specType = koffi.struct(ATTENTION_SPEC);
   // in flight: koffi hands over addresses, and what nothing refers to may be collected
   const held = new Set<readonly unknown[]>();
-  const call = async (
-    name: OperationName | "spinfer_cpu_pack_weight",
-    ...values: readonly (NativeValue | BigUint64Array)[]
-  ): Promise<void> => {
+  const callLong = async (name: CallName, values: readonly unknown[]): Promise<number> => {
     held.add(values);
     try {
-      const status = await new Promise<unknown>((resolve, reject) => {
-        functions[name].async(address, ...values, (error: unknown, result: unknown) =>
+      return await new Promise((resolve, reject) => {
+        functions[name].async(address, ...values, (error: unknown, result: number) =>
           error ? reject(error) : resolve(result),
         );
       });
-      if (status !== STATUS.ok) throw refusal(name, status as number, values);
     } finally {
       held.delete(values);
     }
+  };
+  let turn = performance.now();
+  const callShort = async (name: CallName, values: readonly unknown[]): Promise<number> => {
+    if (performance.now() - turn > TURN) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turn = performance.now();
+    }
+    return functions[name](address, ...values) as number;
+  };
+  const call = async (
+    name: CallName,
+    work: number,
+    ...values: readonly (NativeValue | BigUint64Array)[]
+  ): Promise<void> => {
+    const status = await (work > SHORT ? callLong(name, values) : callShort(name, values));
+    if (status !== STATUS.ok) throw refusal(name, status, values);
   };
   return {
     call,
     async packWeight(values, { outputs, inputs, layout = "out-in" }) {
       const out = new BigUint64Array(1);
-      await call("spinfer_cpu_pack_weight", values, outputs, inputs, LAYOUTS[layout], out);
+      const work = 2 * VALUE * values.length;
+      await call("spinfer_cpu_pack_weight", work, values, outputs, inputs, LAYOUTS[layout], out);
       weights.add(out[0]!);
       return out[0]!;
     },

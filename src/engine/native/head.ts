@@ -1,6 +1,7 @@
 /** The head: logits, and losses that the library computes without keeping logits. */
 import type { LoadedPart, ReadyHead } from "../backend.ts";
 import { lossOf } from "../typescript/losses.ts";
+import { VALUE } from "./context.ts";
 import { type Engine, readyPart } from "./part.ts";
 import { planOf } from "./plan.ts";
 import { type CpuWeights, type Run, runPlan } from "./runPlan.ts";
@@ -15,6 +16,7 @@ const HEAD_LOGITS = 2 ** 24;
 interface LastLinear {
   readonly input: Slot;
   readonly columns: number;
+  readonly outputs: number;
   readonly weight: string;
   readonly bias: string | undefined;
   readonly softcap: number;
@@ -79,22 +81,24 @@ function lastLinear({ steps, columns, result }: Recording): LastLinear | undefin
   const capped = end?.work.op === "scale" && end.work.factor === 1 ? end.work.softcap : 0;
   const linear = capped === 0 ? end : maker(end!.reads[0]!);
   if (linear?.work.op !== "linear" || linear.reads.length !== 1) return undefined;
-  const { weight, bias } = linear.work.spec;
+  const { weight, bias, outputs } = linear.work.spec;
   const input = linear.reads[0]!;
-  return { input, columns: columns[input]!, weight, bias, softcap: capped };
+  return { input, columns: columns[input]!, outputs, weight, bias, softcap: capped };
 }
 
 async function nativeLosses(
   { cpu, weights, rows }: { readonly weights: CpuWeights } & Pick<Run, "cpu" | "rows">,
-  { columns, weight, bias, softcap }: LastLinear,
+  { columns, outputs, weight, bias, softcap }: LastLinear,
   values: Float32Array,
   targets: Int32Array,
   losses: Float64Array,
 ): Promise<void> {
   const added = bias === undefined ? null : weights.vectors.get(bias)!;
-  await cpu.call("spinfer_cpu_set_input", values, rows, columns);
+  const count = rows * columns;
+  await cpu.call("spinfer_cpu_set_input", count * VALUE, values, rows, columns);
   const packed = weights.packed.get(weight)!;
-  await cpu.call("spinfer_cpu_losses", packed, added, softcap, targets, losses);
+  const work = count * outputs;
+  await cpu.call("spinfer_cpu_losses", work, packed, added, softcap, targets, losses);
 }
 
 /** For heads that end in something else. */

@@ -2,7 +2,7 @@
 import type { RotaryTable } from "../../model/architectures/ops.ts";
 import { rotaryCaches } from "../../model/architectures/rotary.ts";
 import type { Buffers } from "./buffers.ts";
-import type { CpuCalls, PackedWeight } from "./context.ts";
+import { type CpuCalls, type PackedWeight, VALUE } from "./context.ts";
 import { ACTIVATIONS, OPERATIONS } from "./declarations.ts";
 import type { Plan, PlannedStep } from "./plan.ts";
 import { INPUT, type Slot, type Work } from "./steps.ts";
@@ -103,7 +103,7 @@ async function runStep(
     return;
   }
   if (work.op === "linear" && arranged.slot !== reads[0]) {
-    await cpu.call("spinfer_cpu_set_input", x, rows, width);
+    await cpu.call("spinfer_cpu_set_input", rows * width * VALUE, x, rows, width);
     arranged.slot = reads[0]!;
   }
   await runWork(work, { cpu, rotary, weights, rows, length }, width, read, out!);
@@ -124,48 +124,52 @@ async function runWork(
 ): Promise<void> {
   const [x, second] = read as [Float32Array, Float32Array | undefined];
   const count = rows * width;
+  const touched = count * VALUE;
   const vector = (name: string | undefined): Float32Array | null =>
     name === undefined ? null : weights.vectors.get(name)!;
   switch (work.op) {
     case "linear": {
-      const { weight, bias } = work.spec;
+      const { weight, bias, outputs } = work.spec;
       const packed = weights.packed.get(weight)!;
-      return cpu.call("spinfer_cpu_linear", packed, vector(bias), second ?? null, out);
+      const made = [packed, vector(bias), second ?? null, out];
+      return cpu.call("spinfer_cpu_linear", count * outputs, ...made);
     }
     case "rmsNorm": {
       const { weight, size, epsilon, addOne } = work.spec;
       const groups = count / size;
       const one = addOne === true ? 1 : 0;
-      return cpu.call("spinfer_cpu_rms_norm", x, groups, size, vector(weight), epsilon, one, out);
+      const values = [x, groups, size, vector(weight), epsilon, one, out];
+      return cpu.call("spinfer_cpu_rms_norm", touched, ...values);
     }
     case "layerNorm": {
       const { weight, bias, size, epsilon } = work.spec;
       const vectors = [vector(weight), vector(bias)];
-      return cpu.call("spinfer_cpu_layer_norm", x, count / size, size, ...vectors, epsilon, out);
+      const values = [x, count / size, size, ...vectors, epsilon, out];
+      return cpu.call("spinfer_cpu_layer_norm", touched, ...values);
     }
     case "rotary": {
       const { headSize, table } = work.spec;
       const { cosine, sine } = rotary(table, length);
       const sizes = [rows, length, width / headSize, headSize, table.columns];
-      return cpu.call("spinfer_cpu_rotary", x, ...sizes, cosine, sine, out);
+      return cpu.call("spinfer_cpu_rotary", touched, x, ...sizes, cosine, sine, out);
     }
     case "attention": {
       const spec = cpu.attentionSpec(work.spec, rows, length);
-      return cpu.call("spinfer_cpu_attention", x, second!, read[2]!, spec, out);
+      return cpu.call("spinfer_cpu_attention", count * length, x, second!, read[2]!, spec, out);
     }
     case "activate": {
       const code = ACTIVATIONS[work.activation];
-      return cpu.call("spinfer_cpu_activate", x, second ?? null, count, code, out);
+      return cpu.call("spinfer_cpu_activate", touched, x, second ?? null, count, code, out);
     }
     case "combine": {
       const code = OPERATIONS[work.operation];
-      return cpu.call("spinfer_cpu_combine", x, second!, count, code, out);
+      return cpu.call("spinfer_cpu_combine", touched, x, second!, count, code, out);
     }
     case "scale":
-      return cpu.call("spinfer_cpu_scale", x, count, work.factor, work.softcap, out);
+      return cpu.call("spinfer_cpu_scale", touched, x, count, work.factor, work.softcap, out);
     case "columns": {
       const { groups, width: each, begin, end } = work.spec;
-      return cpu.call("spinfer_cpu_columns", x, rows * groups, each, begin, end, out);
+      return cpu.call("spinfer_cpu_columns", touched, x, rows * groups, each, begin, end, out);
     }
   }
 }

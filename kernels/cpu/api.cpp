@@ -130,16 +130,18 @@ spinfer_cpu_status spinfer_cpu_open(int32_t threads, const char* instructions, s
 
 void spinfer_cpu_close(spinfer_cpu* cpu) { delete cpu; }
 
-spinfer_cpu_status spinfer_cpu_pack_weight(spinfer_cpu* cpu, const float* values, int64_t outputs,
-                                           int64_t inputs, int32_t layout,
+spinfer_cpu_status spinfer_cpu_pack_weight(spinfer_cpu* cpu, const void* values, int32_t type,
+                                           int64_t outputs, int64_t inputs, int32_t layout,
                                            spinfer_cpu_weight** out) {
   const bool isValid = cpu != nullptr && values != nullptr && out != nullptr &&
+                       type >= SPINFER_CPU_F32 && type <= SPINFER_CPU_BF16 &&
                        isMatrix(outputs, inputs) &&
                        (layout == SPINFER_CPU_OUT_IN || layout == SPINFER_CPU_IN_OUT);
   return guarded(isValid, [&] {
     auto* const weight = new spinfer_cpu_weight;
     try {
-      cpu->set.products.packWeight(cpu->pool, values, outputs, inputs, layout, *weight);
+      const Matrix matrix = {values, type, outputs, inputs, layout};
+      cpu->set.products.packWeight(cpu->pool, matrix, *weight);
     } catch (...) {
       delete weight;
       throw;
@@ -247,6 +249,12 @@ spinfer_cpu_status spinfer_cpu_columns(spinfer_cpu* cpu, const float* x, int64_t
                        isMatrix(groups, width) && begin >= 0 && begin < end && end <= width;
   return guarded(isValid,
                  [&] { cpu->set.elements.columns(cpu->pool, x, groups, width, begin, end, out); });
+}
+
+spinfer_cpu_status spinfer_cpu_all_finite(spinfer_cpu* cpu, const float* x, int64_t count,
+                                          int32_t* out) {
+  return guarded(cpu != nullptr && x != nullptr && out != nullptr && isMatrix(1, count),
+                 [&] { *out = cpu->set.elements.allFinite(cpu->pool, x, count) ? 1 : 0; });
 }
 
 spinfer_cpu_status spinfer_cpu_sums(spinfer_cpu* cpu, const float* x, int64_t rows, int64_t columns,

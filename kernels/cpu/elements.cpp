@@ -1,4 +1,5 @@
 // Norms, rotary embedding, activations and sums of columns.
+#include <atomic>
 #include <cmath>
 #include <cstring>
 
@@ -276,9 +277,26 @@ void sumColumns(Pool& pool, const float* x, int64_t rows, int64_t columns, doubl
   });
 }
 
+// A value times 0 is 0, or NaN where it is not finite.
+bool allFinite(Pool& pool, const float* x, int64_t count) {
+  std::atomic<bool> isFinite{true};
+  pool.ranges(count, kGrain, [&](int64_t begin, int64_t end, int) {
+    Vec zeros[4] = {};
+    int64_t i = begin;
+    for (; i + 4 * kWidth <= end; i += 4 * kWidth)
+      for (int part = 0; part < 4; part++) zeros[part] += load(x + i + part * kWidth) * 0.0f;
+    Vec zero = (zeros[0] + zeros[1]) + (zeros[2] + zeros[3]);
+    eachVector(
+        i, end, [&](int64_t at) { zero += load(x + at) * 0.0f; },
+        [&](int64_t at, int64_t rest) { zero += loadFirst(x + at, rest) * 0.0f; });
+    if (anyLane(zero != Vec{})) isFinite.store(false, std::memory_order_relaxed);
+  });
+  return isFinite.load();
+}
+
 }  // namespace
 
-const ElementKernels kElements = {rmsNorm, layerNorm, rotary,    activate,
-                                  combine, scaleBy,   columnsOf, sumColumns};
+const ElementKernels kElements = {rmsNorm, layerNorm, rotary,    activate,  combine,
+                                  scaleBy, columnsOf, allFinite, sumColumns};
 
 }  // namespace spinfer::cpu::SPINFER_CPU_SET

@@ -3,7 +3,7 @@
 // ACM TOMS 34(3), 2008.
 #pragma once
 
-#include "vector.h"
+#include "stored.h"
 
 namespace spinfer::cpu::SPINFER_CPU_SET {
 
@@ -40,26 +40,34 @@ inline void packInputPanel(const float* x, int64_t count, int64_t columns, void*
 }
 
 // One after the other, of each input the values of all outputs.
-inline void packOutIn(const float* values, int64_t count, int64_t inputs, int, char* panel) {
+template <typename Value>
+inline void packOutIn(const Value* values, int64_t count, int64_t inputs, int, char* panel) {
   float* to = reinterpret_cast<float*>(panel);
-  constexpr int64_t kRun = 16;  // a cache line of each output at a time
-  for (int64_t begin = 0; begin < inputs; begin += kRun) {
-    const int64_t end = begin + kRun < inputs ? begin + kRun : inputs;
-    for (int output = 0; output < kPanelColumns; output++)
-      for (int64_t input = begin; input < end; input++)
-        to[input * kPanelColumns + output] = output < count ? values[output * inputs + input] : 0;
+  for (int64_t begin = 0; begin < inputs; begin += kWidth) {
+    const int64_t run = begin + kWidth < inputs ? kWidth : inputs - begin;
+    for (int output = 0; output < kPanelColumns; output++) {
+      const Vec read = output < count ? loadUpTo(values + output * inputs + begin, run) : Vec{};
+      for (int64_t input = 0; input < run; input++)
+        to[(begin + input) * kPanelColumns + output] = read[input];
+    }
   }
 }
 
-inline void packInOut(const float* values, int64_t count, int64_t inputs, int64_t outputs, int,
+template <typename Value>
+inline void packInOut(const Value* values, int64_t count, int64_t inputs, int64_t outputs, int,
                       char* panel) {
   float* to = reinterpret_cast<float*>(panel);
-  for (int64_t input = 0; input < inputs; input++)
-    for (int output = 0; output < kPanelColumns; output++)
-      to[input * kPanelColumns + output] = output < count ? values[input * outputs + output] : 0;
+  for (int64_t input = 0; input < inputs; input++) {
+    const Value* const at = values + input * outputs;
+    store(to + input * kPanelColumns, loadUpTo(at, count));
+    store(to + input * kPanelColumns + kWidth, loadUpTo(at + kWidth, count - kWidth));
+  }
 }
 
-inline int partsOf(const float*, int64_t, int known) { return known; }
+template <typename Value>
+inline int partsOf(const Value*, int64_t, int known) {
+  return known;
+}
 
 // to [kPanelRows, kPanelColumns] = from + the product of a panel of the input and a panel of the
 // weight over the inputs from `begin` to `end`. Nothing is added where `from` is null.

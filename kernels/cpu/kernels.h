@@ -25,6 +25,7 @@ struct ElementKernels {
   void (*scale)(Pool&, const float* x, int64_t count, float scale, float softcap, float* out);
   void (*columns)(Pool&, const float* x, int64_t groups, int64_t width, int64_t begin, int64_t end,
                   float* out);
+  bool (*allFinite)(Pool&, const float* x, int64_t count);
   void (*sums)(Pool&, const float* x, int64_t rows, int64_t columns, double* sums, double* squares);
 };
 

@@ -94,7 +94,7 @@ struct Tasks {
   Tasks(int64_t rows, int64_t outputs, int64_t depth, int threads)
       : rowPanels(divideUp(rows, kPanelRows)),
         columnPanels(divideUp(outputs, kPanelColumns)),
-        rowRun(least(rowPanels, rowPanelsOf(depth))) {
+        rowRun(divideUp(rowPanels, divideUp(rowPanels, rowPanelsOf(depth)))) {
     const int64_t wanted = threads == 1 ? 1 : 6 * threads;
     const int64_t parts = divideUp(wanted, divideUp(rowPanels, rowRun));
     columnRun = divideUp(columnPanels, least(parts, columnPanels));
@@ -110,21 +110,26 @@ struct Tasks {
   }
 };
 
-void packWeight(Pool& pool, const float* values, int64_t outputs, int64_t inputs, int32_t layout,
-                Weight& weight) {
-  weight.outputs = outputs;
-  weight.inputs = inputs;
-  weight.parts = 1;
+// Parts that hold every value exactly.
+template <typename Value>
+int partsOfAll(Pool& pool, const Value* values, int64_t count) {
   constexpr int64_t kGrain = 1 << 16;
   std::atomic<int> parts{1};
-  pool.ranges(outputs * inputs, kGrain, [&](int64_t begin, int64_t end, int) {
-    const int known = parts.load(std::memory_order_relaxed);
-    const int found = partsOf(values + begin, end - begin, known);
-    int before = known;
+  pool.ranges(count, kGrain, [&](int64_t begin, int64_t end, int) {
+    int before = parts.load(std::memory_order_relaxed);
+    const int found = partsOf(values + begin, end - begin, before);
     while (before < found && !parts.compare_exchange_weak(before, found)) {
     }
   });
-  weight.parts = parts.load();
+  return parts.load();
+}
+
+template <typename Value>
+void packValues(Pool& pool, const Value* values, const Matrix& matrix, Weight& weight) {
+  const int64_t outputs = matrix.outputs, inputs = matrix.inputs;
+  weight.outputs = outputs;
+  weight.inputs = inputs;
+  weight.parts = partsOfAll(pool, values, outputs * inputs);
   const int64_t bytes = weightPanelBytes(inputs, weight.parts);
   const int64_t panels = divideUp(outputs, kPanelColumns);
   char* data = static_cast<char*>(weight.panels.reserve(panels * bytes));
@@ -132,11 +137,20 @@ void packWeight(Pool& pool, const float* values, int64_t outputs, int64_t inputs
     const int64_t output = panel * kPanelColumns;
     const int64_t count = least(kPanelColumns, outputs - output);
     char* to = data + panel * bytes;
-    if (layout == SPINFER_CPU_OUT_IN)
+    if (matrix.layout == SPINFER_CPU_OUT_IN)
       packOutIn(values + output * inputs, count, inputs, weight.parts, to);
     else
       packInOut(values + output, count, inputs, outputs, weight.parts, to);
   });
+}
+
+void packWeight(Pool& pool, const Matrix& matrix, Weight& weight) {
+  if (matrix.type == SPINFER_CPU_F16)
+    packValues(pool, static_cast<const F16*>(matrix.values), matrix, weight);
+  else if (matrix.type == SPINFER_CPU_BF16)
+    packValues(pool, static_cast<const Bf16*>(matrix.values), matrix, weight);
+  else
+    packValues(pool, static_cast<const float*>(matrix.values), matrix, weight);
 }
 
 void packInput(Pool& pool, const float* x, int64_t rows, int64_t columns, Input& input) {
@@ -161,21 +175,6 @@ inline void eachVector(const Block& block, Each&& each) {
            least(kWidth, block.columns - column));
     }
   }
-}
-
-inline Vec loadFirst(const float* at, int64_t count) {
-  if (count == kWidth) return load(at);
-  Vec value = {};
-  for (int64_t i = 0; i < count; i++) value[i] = at[i];
-  return value;
-}
-
-inline void storeFirst(float* at, Vec value, int64_t count) {
-  if (count == kWidth) {
-    store(at, value);
-    return;
-  }
-  for (int64_t i = 0; i < count; i++) at[i] = value[i];
 }
 
 // The output of a linear layer. Whole blocks go to it as they are made; others are cut to fit.
@@ -207,12 +206,12 @@ struct Output {
     eachVector(block, [&](int64_t row, int64_t column, Vec sum, int64_t count) {
       const int64_t at = row * columns + column;
       if (!block.isFirst) {
-        sum += loadFirst(out + at, count);
+        sum += loadUpTo(out + at, count);
       } else {
-        if (bias != nullptr) sum += loadFirst(bias + column, count);
-        if (added != nullptr) sum += loadFirst(added + at, count);
+        if (bias != nullptr) sum += loadUpTo(bias + column, count);
+        if (added != nullptr) sum += loadUpTo(added + at, count);
       }
-      storeFirst(out + at, sum, count);
+      storeUpTo(out + at, count, sum);
     });
   }
 };
@@ -281,7 +280,7 @@ void losses(Pool& pool, const Input& input, const Weight& weight, const float* b
     for (int64_t row = 0; row < runRows; row++) mine[row] = {splat(kLowest), Vec{}};
     const auto finish = [&](const Block& block) {
       eachVector(block, [&](int64_t row, int64_t column, Vec logits, int64_t count) {
-        if (bias != nullptr) logits += loadFirst(bias + column, count);
+        if (bias != nullptr) logits += loadUpTo(bias + column, count);
         if (softcap != 0) logits = softcap * tanh(logits / softcap);
         const int64_t target = targets[row] - column;
         if (target >= 0 && target < count) wanted[row] = logits[target];
@@ -344,7 +343,7 @@ void gram(Pool& pool, const float* x, int64_t rows, int64_t columns, double* tri
   float* const values = static_cast<float*>(turned.reserve(rows * columns * sizeof(float)));
   transpose(pool, x, rows, columns, values);
   packInput(pool, values, columns, rows, left);
-  packWeight(pool, values, columns, rows, SPINFER_CPU_OUT_IN, right);
+  packWeight(pool, {values, SPINFER_CPU_F32, columns, rows, SPINFER_CPU_OUT_IN}, right);
   const Tasks tasks(columns, columns, rows, pool.threads());
   pool.each(tasks.count(), [&](int64_t index, int) {
     runTask(left, right, tasks.at(index), kDepthRun, Triangle{triangle});

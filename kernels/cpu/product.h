@@ -8,6 +8,14 @@
 
 namespace spinfer::cpu {
 
+// A weight as it is stored: [outputs, inputs] or, by its layout, [inputs, outputs].
+struct Matrix {
+  const void* values;
+  int32_t type;  // SPINFER_CPU_F32, _F16 or _BF16
+  int64_t outputs, inputs;
+  int32_t layout;
+};
+
 // A weight in panels of outputs; what a panel looks like is the instruction set's own.
 struct Weight {
   int64_t outputs = 0, inputs = 0;
@@ -22,8 +30,7 @@ struct Input {
 };
 
 struct ProductKernels {
-  void (*packWeight)(Pool&, const float* values, int64_t outputs, int64_t inputs, int32_t layout,
-                     Weight& weight);
+  void (*packWeight)(Pool&, const Matrix& matrix, Weight& weight);
   void (*packInput)(Pool&, const float* x, int64_t rows, int64_t columns, Input& input);
   void (*linear)(Pool&, const Input& input, const Weight& weight, const float* bias,
                  const float* added, float* out);

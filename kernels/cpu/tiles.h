@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-#include "vector.h"
+#include "stored.h"
 
 namespace spinfer::cpu::SPINFER_CPU_SET {
 
@@ -67,13 +67,9 @@ inline __m512i takePart(Values& values) {
   return part;
 }
 
-inline __mmask16 firstLanes(int64_t count) {
-  return count >= 16 ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
-}
-
-inline Values loadValues(const float* at, int64_t count) {
-  return {_mm512_maskz_loadu_ps(firstLanes(count), at),
-          _mm512_maskz_loadu_ps(firstLanes(count - 16), at + 16)};
+template <typename Value>
+inline Values loadValues(const Value* at, int64_t count) {
+  return {loadUpTo(at, count), loadUpTo(at + kWidth, count - kWidth)};
 }
 
 // Rows of x, `count` of them, in the form of the first operand: tiles of 16 rows, 32 columns each.
@@ -124,7 +120,8 @@ inline void storeTurned(__m512i rows[16], char* tile) {
   for (int row = 0; row < kTile; row++) _mm512_store_si512(tile + row * 64, rows[row]);
 }
 
-inline void packOutIn(const float* values, int64_t count, int64_t inputs, int parts, char* to) {
+template <typename Value>
+inline void packOutIn(const Value* values, int64_t count, int64_t inputs, int parts, char* to) {
   for (int64_t input = 0; input < inputs; input += kDepth) {
     for (int tile = 0; tile < 2; tile++) {
       Values rows[kTile] = {};
@@ -141,20 +138,21 @@ inline void packOutIn(const float* values, int64_t count, int64_t inputs, int pa
 }
 
 // values: [inputs, outputs] from this panel's first output on.
-inline void packInOut(const float* values, int64_t count, int64_t inputs, int64_t outputs,
+template <typename Value>
+inline void packInOut(const Value* values, int64_t count, int64_t inputs, int64_t outputs,
                       int parts, char* to) {
   // from pairs (low half even input, high half odd input) to their interleaving
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
                                          8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   for (int64_t input = 0; input < inputs; input += kDepth) {
     for (int tile = 0; tile < 2; tile++) {
-      const __mmask16 lanes = firstLanes(count - tile * kTile);
+      const int64_t lanes = count - tile * kTile;
       for (int row = 0; row < kTile; row++) {
         const int64_t even = input + 2 * row;
-        const float* at = values + even * outputs + tile * kTile;
+        const Value* at = values + even * outputs + tile * kTile;
         Values pair = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-        if (even < inputs) pair.low = _mm512_maskz_loadu_ps(lanes, at);
-        if (even + 1 < inputs) pair.high = _mm512_maskz_loadu_ps(lanes, at + outputs);
+        if (even < inputs) pair.low = loadUpTo(at, lanes);
+        if (even + 1 < inputs) pair.high = loadUpTo(at + outputs, lanes);
         for (int part = 0; part < parts; part++)
           _mm512_store_si512(to + part * kPairBytes + tile * kTileBytes + row * 64,
                              _mm512_permutexvar_epi16(order, takePart(pair)));
@@ -179,6 +177,15 @@ inline int partsOf(const float* values, int64_t count, int known) {
   }
   return known;
 }
+// 11 bits are those of two bfloat16.
+inline int partsOf(const F16*, int64_t, int) { return 2; }
+inline int partsOf(const Bf16*, int64_t, int) { return 1; }
+
+// Asks for a pair of tiles that the next step reads: the first cache's own guesses come too late.
+inline void fetchPair(const char* at) {
+#pragma GCC unroll 32
+  for (int line = 0; line < kPairBytes / 64; line++) __builtin_prefetch(at + line * 64);
+}
 
 // Adds to the four tiles of the result the products of two pairs of tiles.
 #define SPINFER_CPU_INPUT(part)                  \
@@ -196,33 +203,39 @@ inline int partsOf(const float* values, int64_t count, int known) {
 template <int parts>
 inline void addSteps(const char* input, const char* weight, int64_t steps) {
   for (int64_t step = 0; step < steps; step++) {
-    if constexpr (parts == 1) {
-      SPINFER_CPU_WEIGHT(0);
+    const char* const nextInput = input + kInputParts * kPairBytes;
+    const char* const nextWeight = weight + parts * kPairBytes;
+    fetchPair(nextInput);
+    if constexpr (parts > 1) {
       SPINFER_CPU_INPUT(0);
+    }
+    if constexpr (parts == 3) {
+      SPINFER_CPU_WEIGHT(2);
       SPINFER_CPU_MULTIPLY();
-      SPINFER_CPU_INPUT(1);
-      SPINFER_CPU_MULTIPLY();
-      SPINFER_CPU_INPUT(2);
-      SPINFER_CPU_MULTIPLY();
-    } else {
-      SPINFER_CPU_INPUT(0);
-      if constexpr (parts == 3) {
-        SPINFER_CPU_WEIGHT(2);
-        SPINFER_CPU_MULTIPLY();
-      }
+      fetchPair(nextWeight + 2 * kPairBytes);
+    }
+    if constexpr (parts > 1) {
       SPINFER_CPU_WEIGHT(1);
       SPINFER_CPU_MULTIPLY();
+      fetchPair(nextWeight + kPairBytes);
       SPINFER_CPU_INPUT(1);
       SPINFER_CPU_MULTIPLY();
       SPINFER_CPU_WEIGHT(0);
       SPINFER_CPU_MULTIPLY();
-      SPINFER_CPU_INPUT(2);
-      SPINFER_CPU_MULTIPLY();
-      SPINFER_CPU_INPUT(0);
+    } else {
+      SPINFER_CPU_WEIGHT(0);
+      SPINFER_CPU_INPUT(1);
       SPINFER_CPU_MULTIPLY();
     }
-    input += kInputParts * kPairBytes;
-    weight += parts * kPairBytes;
+    fetchPair(nextWeight);
+    fetchPair(nextInput + kPairBytes);
+    SPINFER_CPU_INPUT(2);
+    SPINFER_CPU_MULTIPLY();
+    fetchPair(nextInput + 2 * kPairBytes);
+    SPINFER_CPU_INPUT(0);
+    SPINFER_CPU_MULTIPLY();
+    input = nextInput;
+    weight = nextWeight;
   }
 }
 #undef SPINFER_CPU_INPUT

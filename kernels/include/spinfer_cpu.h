@@ -42,6 +42,7 @@ enum {
   SPINFER_CPU_GELU_TANH = 2, /* its approximation by tanh */
   SPINFER_CPU_RELU = 3
 };
+enum { SPINFER_CPU_F32 = 0, SPINFER_CPU_F16 = 1, SPINFER_CPU_BF16 = 2 };
 enum { SPINFER_CPU_ADD = 0, SPINFER_CPU_MULTIPLY = 1 };
 
 SPINFER_CPU_API int32_t spinfer_cpu_abi_version(void);
@@ -55,10 +56,11 @@ SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_open(int32_t threads, const char*
                                                     spinfer_cpu** out);
 SPINFER_CPU_API void spinfer_cpu_close(spinfer_cpu* cpu); /* weights are dropped before */
 
-/* Arranges a weight for linear and losses; `values` is not read afterwards. */
-SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_pack_weight(spinfer_cpu* cpu, const float* values,
-                                                           int64_t outputs, int64_t inputs,
-                                                           int32_t layout,
+/* Arranges a weight for linear and losses; `values`, of type SPINFER_CPU_F32 and so on, are not read
+ * afterwards. */
+SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_pack_weight(spinfer_cpu* cpu, const void* values,
+                                                           int32_t type, int64_t outputs,
+                                                           int64_t inputs, int32_t layout,
                                                            spinfer_cpu_weight** out);
 SPINFER_CPU_API void spinfer_cpu_drop_weight(spinfer_cpu_weight* weight);
 
@@ -136,6 +138,10 @@ SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_scale(spinfer_cpu* cpu, const flo
 SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_columns(spinfer_cpu* cpu, const float* x,
                                                        int64_t groups, int64_t width, int64_t begin,
                                                        int64_t end, float* out);
+
+/* *out = 1 where no value is NaN or infinite, else 0. */
+SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_all_finite(spinfer_cpu* cpu, const float* x,
+                                                          int64_t count, int32_t* out);
 
 /* Adds to sums [columns] and squares [columns] those of each column of x [rows, columns]. */
 SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_sums(spinfer_cpu* cpu, const float* x, int64_t rows,

@@ -8,6 +8,7 @@ import type {
   BlockOutput,
   DenseTensor,
   EngineName,
+  HalfTensor,
   Observation,
   ObservedInputs,
 } from "./engine.ts";
@@ -18,6 +19,8 @@ export interface LoadedPart {
   readonly slots: readonly WeightSlot[];
   /** By the names that the ops use. */
   readonly weights: ReadonlyMap<string, DenseTensor>;
+  /** Matrices of linear layers that were not widened, for backends that take them so. */
+  readonly halves?: ReadonlyMap<string, HalfTensor>;
 }
 
 export interface ReadyBlock {
@@ -46,7 +49,11 @@ export interface ReadyHead {
 
 export interface Backend {
   readonly name: EngineName;
+  /** Whether matrices of linear layers may be 16 bits wide; false when absent. */
+  readonly takesHalves?: boolean;
   block(loaded: LoadedPart, hidden: number): Promise<ReadyBlock>;
   head(loaded: LoadedPart, hidden: number, vocabulary: number): Promise<ReadyHead>;
+  /** Whether no value is NaN or infinite; absent where that is no faster than in this language. */
+  allFinite?(values: Float32Array): Promise<boolean>;
   close(): Promise<void>;
 }

@@ -6,6 +6,7 @@
  * Blocks are opened one at a time, so that a model larger than memory still runs: the caller takes
  * all its windows through a block before it opens the next.
  */
+import type { HalfDtype } from "../core/dtype.ts";
 
 /** From the fastest to the one that runs anywhere. */
 export const ENGINES = ["native", "onnxruntime", "typescript"] as const;
@@ -17,6 +18,13 @@ export interface DenseTensor {
   readonly values: Float32Array;
 }
 
+/** A tensor of the checkpoint as float16 or bfloat16 bits, with its dense shape. */
+export interface HalfTensor {
+  readonly shape: readonly number[];
+  readonly dtype: HalfDtype;
+  readonly halves: Uint16Array;
+}
+
 /** Reads tensors by their name in the checkpoint; the pipeline makes one from an opened model. */
 export interface WeightSource {
   has(name: string): boolean;
@@ -26,6 +34,8 @@ export interface WeightSource {
    * is no such tensor.
    */
   read(name: string): Promise<DenseTensor>;
+  /** The same without widening, for engines that take 16 bits; undefined for other types. */
+  readHalves?(name: string): Promise<HalfTensor | undefined>;
 }
 
 /** What a model is, as far as callers need to know. */

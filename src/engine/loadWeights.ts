@@ -4,16 +4,23 @@ import { printable } from "../core/text.ts";
 import type { Part } from "../model/architectures/ops.ts";
 import { weightsOf } from "../model/architectures/survey.ts";
 import type { LoadedPart } from "./backend.ts";
-import type { DenseTensor, WeightSource } from "./engine.ts";
+import type { DenseTensor, HalfTensor, WeightSource } from "./engine.ts";
 
 /**
  * Throws E_ARCH_TENSOR for a missing tensor and E_ARCH_SHAPE for one of another shape, before any
- * is read. `replaced` is by checkpoint names; its arrays are copied.
+ * is read. `replaced` is by checkpoint names; its arrays are copied. With `takesHalves` matrices of
+ * linear layers that are stored in 16 bits stay so.
  */
 export async function loadWeights(
   part: Part,
   source: WeightSource,
-  replaced: ReadonlyMap<string, DenseTensor> = new Map(),
+  {
+    replaced = new Map(),
+    takesHalves = false,
+  }: {
+    readonly replaced?: ReadonlyMap<string, DenseTensor> | undefined;
+    readonly takesHalves?: boolean | undefined;
+  } = {},
 ): Promise<LoadedPart> {
   const slots = weightsOf(part);
   for (const { name, shape } of slots) checkTensor(source, part.prefix + name, shape);
@@ -26,15 +33,20 @@ export async function loadWeights(
     });
   }
   const weights = new Map<string, DenseTensor>();
-  for (const { name, shape } of slots) {
+  const halves = new Map<string, HalfTensor>();
+  for (const { name, shape, linear } of slots) {
     const full = part.prefix + name;
     const given = replaced.get(full);
-    if (given !== undefined) checkShape(full, given.shape, shape);
-    const tensor = given === undefined ? await source.read(full) : given;
-    const values = given === undefined ? tensor.values : tensor.values.slice();
-    weights.set(name, { shape, values });
+    if (given !== undefined) {
+      checkShape(full, given.shape, shape);
+      weights.set(name, { shape, values: given.values.slice() });
+      continue;
+    }
+    const stored = takesHalves && linear ? await source.readHalves?.(full) : undefined;
+    if (stored !== undefined) halves.set(name, stored);
+    else weights.set(name, { shape, values: (await source.read(full)).values });
   }
-  return { part, slots, weights };
+  return { part, slots, weights, halves };
 }
 
 function checkTensor(source: WeightSource, name: string, shape: readonly number[]): void {

@@ -13,11 +13,16 @@ export function runnableModel(
   backend: Backend,
 ): RunnableModel {
   const { blocks, hidden, vocabulary, positions } = decoder;
+  const { takesHalves } = backend;
   const facts: ModelFacts = { family, blocks, hidden, vocabulary, positions };
   let embedding: Promise<LoadedPart> | undefined;
   let head: Promise<ReadyHead> | undefined;
   const loadHead = async (): Promise<ReadyHead> =>
-    backend.head(await loadWeights(decoder.head, source), hidden, vocabulary);
+    backend.head(await loadWeights(decoder.head, source, { takesHalves }), hidden, vocabulary);
+  const checkFinite = async (values: Float32Array, where: string): Promise<void> => {
+    const finite = (await backend.allFinite?.(values)) ?? allFinite(values);
+    if (!finite) throw notFinite(where);
+  };
 
   return {
     engine: backend.name,
@@ -38,13 +43,13 @@ export function runnableModel(
       }
       // the table of embeddings may be larger than a block; whoever opens blocks is done with it
       embedding = undefined;
-      const loaded = await loadWeights(decoder.block(index), source, replaced);
+      const loaded = await loadWeights(decoder.block(index), source, { replaced, takesHalves });
       const block = await backend.block(loaded, hidden);
       return {
         async run(states, length, observe = "none", sums = new Map()) {
           checkWindows(states.length / hidden, length, decoder);
           const made = await block.run(states, length, observe, sums);
-          checkFinite(made.hidden, `block ${index}`);
+          await checkFinite(made.hidden, `block ${index}`);
           return made;
         },
         async observe(states, length, observe, sums) {
@@ -73,7 +78,7 @@ export function runnableModel(
     async logits(states) {
       head ??= loadHead();
       const logits = await (await head).logits(states);
-      checkFinite(logits, "the logits");
+      await checkFinite(logits, "the logits");
       return logits;
     },
     async close() {
@@ -118,7 +123,7 @@ function checkId(id: number, vocabulary: number): void {
  * One pass over the values: a sum of zeros stays 0, of NaN or infinity times 0 does not. Four sums, as
  * each addition waits for the one before it.
  */
-function checkFinite(values: Float32Array, where: string): void {
+function allFinite(values: Float32Array): boolean {
   let [a, b, c, d] = [0, 0, 0, 0];
   let i = 0;
   for (; i + 3 < values.length; i += 4) {
@@ -128,7 +133,7 @@ function checkFinite(values: Float32Array, where: string): void {
     d += values[i + 3]! * 0;
   }
   for (; i < values.length; i++) a += values[i]! * 0;
-  if (a + b + c + d !== 0) throw notFinite(where);
+  return a + b + c + d === 0;
 }
 
 function notFinite(where: string): SpInferError {

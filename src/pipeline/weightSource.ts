@@ -3,7 +3,7 @@ import type { TensorEntry } from "../core/archive.ts";
 import { type HalfDtype, isHalfDtype } from "../core/dtype.ts";
 import { SpInferError } from "../core/errors.ts";
 import { printable } from "../core/text.ts";
-import type { DenseTensor, WeightSource } from "../engine/engine.ts";
+import type { DenseTensor, HalfTensor, WeightSource } from "../engine/engine.ts";
 import { closeFiles, readInto } from "../io/openFile.ts";
 import type { OpenedModel } from "./openModel.ts";
 import { readTensor } from "./readTensor.ts";
@@ -42,8 +42,13 @@ export function weightSource(model: OpenedModel): WeightSource {
         );
       }
       const values = new Float32Array(bytes.length / 2);
-      selectKernels().widen(aligned(bytes, 2, Uint16Array), dtype, values);
+      selectKernels().widen(halvesOf(bytes), dtype, values);
       return { shape, values };
+    },
+    async readHalves(name): Promise<HalfTensor | undefined> {
+      const { dtype, shape } = entryOf(name);
+      if (!isHalfDtype(dtype)) return undefined;
+      return { shape, dtype, halves: halvesOf(readTensor(model, name).bytes) };
     },
   };
 }
@@ -81,7 +86,7 @@ function floatsOf(bytes: Uint8Array): Float32Array {
   return new Float32Array(isWhole ? bytes.buffer : bytes.slice().buffer);
 }
 
-function aligned(bytes: Uint8Array, width: number, View: typeof Uint16Array): Uint16Array {
-  const whole = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
-  return new View(whole.buffer, whole.byteOffset, whole.length / width);
+function halvesOf(bytes: Uint8Array): Uint16Array {
+  const whole = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  return new Uint16Array(whole.buffer, whole.byteOffset, whole.length / 2);
 }

@@ -2,7 +2,7 @@
 import type { Backend, LoadedPart, ReadyBlock } from "../backend.ts";
 import type { Observation, ObservedInputs } from "../engine.ts";
 import { Buffers } from "./buffers.ts";
-import type { CpuContext } from "./context.ts";
+import { type CpuContext, VALUE } from "./context.ts";
 import { nativeHead } from "./head.ts";
 import { observer } from "./observe.ts";
 import { type Engine, readyPart } from "./part.ts";
@@ -17,8 +17,16 @@ export function nativeBackend(context: CpuContext): Backend {
   const engine = { context, buffers: new Buffers(), rotary: latestRotaryCaches() };
   return {
     name: "native",
+    takesHalves: true,
     block: (loaded, hidden) => nativeBlock(engine, loaded, hidden),
     head: (loaded, hidden, vocabulary) => nativeHead(engine, loaded, hidden, vocabulary),
+    allFinite: (values) =>
+      context.exclusive(async (cpu) => {
+        const out = new Int32Array(1);
+        const { length } = values;
+        await cpu.call("spinfer_cpu_all_finite", length * VALUE, values, length, out);
+        return out[0] === 1;
+      }),
     close: () => context.close(),
   };
 }

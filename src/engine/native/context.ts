@@ -5,6 +5,7 @@
  */
 import { SpInferError } from "../../core/errors.ts";
 import type { AttentionSpec, LinearSpec } from "../../model/architectures/ops.ts";
+import type { DenseTensor, HalfTensor } from "../engine.ts";
 import type { SharedLibrary } from "../sharedLibrary.ts";
 import {
   ATTENTION_SPEC,
@@ -13,12 +14,13 @@ import {
   LAYOUTS,
   type OperationName,
   STATUS,
+  TYPES,
 } from "./declarations.ts";
 
 /** A weight that was packed; its address. */
 export type PackedWeight = bigint;
 
-type NativeValue = number | bigint | null | Float32Array | Float64Array | Int32Array | Uint8Array;
+type NativeValue = number | bigint | null | NodeJS.TypedArray;
 
 /** Multiply-adds that take about as long as reading and writing one value. */
 export const VALUE = 256;
@@ -32,7 +34,7 @@ const TURN = 30;
 export interface CpuCalls {
   /** work: how long the call takes about, in multiply-adds. */
   call(name: OperationName, work: number, ...values: readonly NativeValue[]): Promise<void>;
-  packWeight(values: Float32Array, spec: LinearSpec): Promise<PackedWeight>;
+  packWeight(weight: DenseTensor | HalfTensor, spec: LinearSpec): Promise<PackedWeight>;
   dropWeight(weight: PackedWeight): void;
   attentionSpec(spec: AttentionSpec, tokens: number, length: number): Uint8Array;
 }
@@ -108,17 +110,19 @@ function cpuCalls(
   const call = async (
     name: CallName,
     work: number,
-    ...values: readonly (NativeValue | BigUint64Array)[]
+    ...values: readonly NativeValue[]
   ): Promise<void> => {
     const status = await (work > SHORT ? callLong(name, values) : callShort(name, values));
     if (status !== STATUS.ok) throw refusal(name, status, values);
   };
   return {
     call,
-    async packWeight(values, { outputs, inputs, layout = "out-in" }) {
+    async packWeight(weight, { outputs, inputs, layout = "out-in" }) {
       const out = new BigUint64Array(1);
-      const work = 2 * VALUE * values.length;
-      await call("spinfer_cpu_pack_weight", work, values, outputs, inputs, LAYOUTS[layout], out);
+      const isHalf = "halves" in weight;
+      const values = isHalf ? weight.halves : weight.values;
+      const form = [TYPES[isHalf ? weight.dtype : "F32"], outputs, inputs, LAYOUTS[layout]];
+      await call("spinfer_cpu_pack_weight", 2 * VALUE * values.length, values, ...form, out);
       weights.add(out[0]!);
       return out[0]!;
     },

@@ -1,6 +1,7 @@
 /** The functions of spinfer_cpu.h as koffi reads them, and its codes. */
 
 export const STATUS = { ok: 0, badArgument: 1, unsupported: 2, memory: 3 } as const;
+export const TYPES = { F32: 0, F16: 1, BF16: 2 } as const;
 export const LAYOUTS = { "out-in": 0, "in-out": 1 } as const;
 export const ACTIVATIONS = { silu: 0, gelu: 1, "gelu-tanh": 2, relu: 3 } as const;
 export const OPERATIONS = { add: 0, multiply: 1 } as const;
@@ -16,7 +17,7 @@ export const DECLARATIONS = {
     "int32_t spinfer_cpu_open(int32_t threads, const char *instructions, void *out)",
   spinfer_cpu_close: "void spinfer_cpu_close(void *cpu)",
   spinfer_cpu_pack_weight:
-    "int32_t spinfer_cpu_pack_weight(void *cpu, void *values, int64_t outputs, int64_t inputs, int32_t layout, void *out)",
+    "int32_t spinfer_cpu_pack_weight(void *cpu, void *values, int32_t type, int64_t outputs, int64_t inputs, int32_t layout, void *out)",
   spinfer_cpu_drop_weight: "void spinfer_cpu_drop_weight(void *weight)",
   spinfer_cpu_set_input:
     "int32_t spinfer_cpu_set_input(void *cpu, void *x, int64_t rows, int64_t columns)",
@@ -40,6 +41,8 @@ export const DECLARATIONS = {
     "int32_t spinfer_cpu_scale(void *cpu, void *x, int64_t count, float scale, float softcap, void *out)",
   spinfer_cpu_columns:
     "int32_t spinfer_cpu_columns(void *cpu, void *x, int64_t groups, int64_t width, int64_t begin, int64_t end, void *out)",
+  spinfer_cpu_all_finite:
+    "int32_t spinfer_cpu_all_finite(void *cpu, void *x, int64_t count, void *out)",
   spinfer_cpu_sums:
     "int32_t spinfer_cpu_sums(void *cpu, void *x, int64_t rows, int64_t columns, void *sums, void *squares)",
   spinfer_cpu_gram:

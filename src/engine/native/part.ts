@@ -61,8 +61,9 @@ async function packWeights(
   try {
     for (const { work } of steps) {
       if (work.op !== "linear" || packed.has(work.spec.weight)) continue;
-      const { values } = loaded.weights.get(work.spec.weight)!;
-      packed.set(work.spec.weight, await cpu.packWeight(values, work.spec));
+      const { weight } = work.spec;
+      const stored = loaded.halves?.get(weight) ?? loaded.weights.get(weight)!;
+      packed.set(weight, await cpu.packWeight(stored, work.spec));
     }
   } catch (thrown) {
     for (const weight of packed.values()) cpu.dropWeight(weight);

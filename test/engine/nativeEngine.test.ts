@@ -183,14 +183,14 @@ describe.runIf(AVAILABLE_SETS.length > 0)("the native engine", () => {
     await context.close();
   });
 
-  it("leaves the event loop its turns", async () => {
-    const config = { ...CONFIG, hidden_size: 256, intermediate_size: 2048, num_hidden_layers: 1 };
+  it("leaves the event loop its turns while a long call runs", async () => {
+    const config = { ...CONFIG, hidden_size: 512, intermediate_size: 64, num_hidden_layers: 1 };
     const model = await openRunnable(config, randomModel(config).source, {
       ...{ prefer: "native", threads: 1 },
     });
-    const ids = Int32Array.from({ length: 1024 }, (_, i) => i % 50);
+    const ids = Int32Array.from({ length: 4096 }, (_, i) => i % 50);
     let done = false;
-    const run = runBlocks(model, ids, 1024).finally(() => {
+    const run = runBlocks(model, ids, 4096).finally(() => {
       done = true;
     });
     let turns = 0;

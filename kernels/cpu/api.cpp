@@ -70,7 +70,10 @@ struct spinfer_cpu {
   Input input;
 };
 
-struct spinfer_cpu_weight : Weight {};
+struct spinfer_cpu_weight : Weight {
+  explicit spinfer_cpu_weight(const InstructionSet& instructions) : set(instructions) {}
+  const InstructionSet& set;  // whose panels these are
+};
 
 namespace {
 
@@ -98,7 +101,7 @@ spinfer_cpu_status guarded(bool isValid, Body&& body) {
 
 bool fits(const spinfer_cpu* cpu, const spinfer_cpu_weight* weight) {
   return cpu != nullptr && weight != nullptr && cpu->input.rows > 0 &&
-         cpu->input.columns == weight->inputs;
+         cpu->input.columns == weight->inputs && &cpu->set == &weight->set;
 }
 
 bool isAttention(const spinfer_cpu_attention_spec& spec) {
@@ -137,7 +140,7 @@ spinfer_cpu_status spinfer_cpu_pack_weight(spinfer_cpu* cpu, const float* values
                        isMatrix(outputs, inputs) &&
                        (layout == SPINFER_CPU_OUT_IN || layout == SPINFER_CPU_IN_OUT);
   return guarded(isValid, [&] {
-    auto* const weight = new spinfer_cpu_weight;
+    auto* const weight = new spinfer_cpu_weight(cpu->set);
     try {
       cpu->set.products.packWeight(cpu->pool, values, outputs, inputs, layout, *weight);
     } catch (...) {

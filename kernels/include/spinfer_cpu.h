@@ -55,7 +55,8 @@ SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_open(int32_t threads, const char*
                                                     spinfer_cpu** out);
 SPINFER_CPU_API void spinfer_cpu_close(spinfer_cpu* cpu); /* weights are dropped before */
 
-/* Arranges a weight for linear and losses; `values` is not read afterwards. */
+/* Arranges a weight for linear and losses of this context, or of others with its instruction set;
+ * `values` is not read afterwards. */
 SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_pack_weight(spinfer_cpu* cpu, const float* values,
                                                            int64_t outputs, int64_t inputs,
                                                            int32_t layout,

@@ -21,7 +21,7 @@ import {
   statSync,
 } from "node:fs";
 import { availableParallelism } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -143,12 +143,12 @@ async function main() {
   }
   const parts = objectsOf(filesIn(SOURCES, /\.cpp$/));
   const cases = options.tests || isSanitized ? objectsOf(filesIn(TESTS, /^cpu.*\.cpp$/)) : [];
-  const headers = [SOURCES, TESTS].flatMap((source) => filesIn(source, /\.h$/));
-  const common = [...HEADERS, EXPORTS, ...headers, fileURLToPath(import.meta.url)];
-  const newest = Math.max(...common.map(ageOf));
+  const common = [...HEADERS, EXPORTS, fileURLToPath(import.meta.url)];
+  const newestIn = (source) => Math.max(...[...common, ...filesIn(source, /\.h$/)].map(ageOf));
+  const newest = { [SOURCES]: newestIn(SOURCES), [TESTS]: newestIn(TESTS) };
+  const ageOfInput = ({ source }) => Math.max(newest[dirname(source)], ageOf(source));
   const isStale = (made, inputs) =>
-    !existsSync(made) ||
-    ageOf(made) < Math.max(newest, ...inputs.map(({ source }) => ageOf(source)));
+    !existsSync(made) || ageOf(made) < Math.max(...inputs.map(ageOfInput));
   const products = [
     { made: library, inputs: parts, flags: LINK, last: [LINKER], isWanted: !isSanitized },
     {

@@ -3,9 +3,12 @@
  * and clang++ that is there. Only what is older than its sources is compiled.
  *
  *   node scripts/buildCpu.mjs [--verbose] [--optional] [--out kernels/build]
+ *   node scripts/buildCpu.mjs --tests [--sanitize address,undefined]
  *
  * --verbose   prints each command
  * --optional  where a source does not compile, says so in one line and is done
+ * --tests     also cpuTest, the library's own test
+ * --sanitize  only cpuTest, with these of the compiler's sanitizers, in a folder of their name
  */
 import { spawn, spawnSync } from "node:child_process";
 import {
@@ -18,12 +21,13 @@ import {
   statSync,
 } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const KERNELS = fileURLToPath(new URL("../kernels/", import.meta.url));
 const SOURCES = join(KERNELS, "cpu");
+const TESTS = join(KERNELS, "test");
 const HEADERS = [join(KERNELS, "include", "spinfer_cpu.h")];
 
 /** In sources that are compiled once for each instruction set; others run on any processor. */
@@ -56,10 +60,25 @@ const { values: options } = parseArgs({
   options: {
     verbose: { type: "boolean", default: false },
     optional: { type: "boolean", default: false },
+    tests: { type: "boolean", default: false },
+    sanitize: { type: "string" },
     out: { type: "string", default: join(KERNELS, "build") },
   },
 });
-const library = join(options.out, "libspinfer_cpu.so");
+const isSanitized = options.sanitize !== undefined;
+const folder = isSanitized ? join(options.out, options.sanitize.replaceAll(",", "-")) : options.out;
+/** Finds end the test. Their checks are in the way of optimisations that take the compiler long. */
+const SANITIZERS = isSanitized
+  ? [
+      "-O1",
+      "-g",
+      "-Wno-uninitialized",
+      `-fsanitize=${options.sanitize}`,
+      "-fno-sanitize-recover=all",
+    ]
+  : [];
+const library = join(folder, "libspinfer_cpu.so");
+const test = join(folder, "cpuTest");
 const ageOf = (path) => statSync(path).mtimeMs;
 
 /** The command with its arguments; undefined where none is there. */
@@ -71,12 +90,15 @@ function findCompiler() {
   );
 }
 
+const filesIn = (source, pattern) =>
+  readdirSync(source)
+    .filter((name) => pattern.test(name))
+    .map((name) => join(source, name));
+
 /** What each object is made of. */
-function objects() {
-  const sources = readdirSync(SOURCES).filter((name) => name.endsWith(".cpp"));
-  return sources.flatMap((name) => {
-    const source = join(SOURCES, name);
-    const object = (kind) => join(options.out, `cpu-${name}-${kind}.o`);
+function objectsOf(sources) {
+  return sources.flatMap((source) => {
+    const object = (kind) => join(folder, `cpu-${basename(source)}-${kind}.o`);
     if (!readFileSync(source, "utf8").includes(PER_SET))
       return [{ source, object: object("baseline"), flags: [] }];
     return Object.entries(SETS).map(([set, flags]) => ({
@@ -107,7 +129,7 @@ async function compileAll(compiler, waiting) {
   const worker = async () => {
     for (let next = waiting.shift(); next !== undefined && isWell; next = waiting.shift()) {
       const { source, object, flags } = next;
-      const made = await make(compiler, object, [...FLAGS, ...flags, "-c", source]);
+      const made = await make(compiler, object, [...FLAGS, ...SANITIZERS, ...flags, "-c", source]);
       isWell = isWell && made;
     }
   };
@@ -119,31 +141,38 @@ async function main() {
   if (process.platform !== "linux" || process.arch !== "x64") {
     return "the native CPU engine is for Linux on x64: left out";
   }
-  const wanted = objects();
-  const headers = readdirSync(SOURCES).filter((name) => name.endsWith(".h"));
-  const common = [...HEADERS, EXPORTS, ...headers.map((name) => join(SOURCES, name))];
-  const newest = Math.max(...[...common, fileURLToPath(import.meta.url)].map(ageOf));
+  const parts = objectsOf(filesIn(SOURCES, /\.cpp$/));
+  const cases = options.tests || isSanitized ? objectsOf(filesIn(TESTS, /^cpu.*\.cpp$/)) : [];
+  const common = [...HEADERS, EXPORTS, fileURLToPath(import.meta.url)];
+  const newestIn = (source) => Math.max(...[...common, ...filesIn(source, /\.h$/)].map(ageOf));
+  const newest = { [SOURCES]: newestIn(SOURCES), [TESTS]: newestIn(TESTS) };
+  const ageOfInput = ({ source }) => Math.max(newest[dirname(source)], ageOf(source));
   const isStale = (made, inputs) =>
-    !existsSync(made) || ageOf(made) < Math.max(newest, ...inputs.map(ageOf));
-  if (
-    !isStale(
-      library,
-      wanted.map(({ source }) => source),
-    )
-  ) {
-    return undefined;
-  }
+    !existsSync(made) || ageOf(made) < Math.max(...inputs.map(ageOfInput));
+  const products = [
+    { made: library, inputs: parts, flags: LINK, last: [LINKER], isWanted: !isSanitized },
+    {
+      ...{ made: test, inputs: [...parts, ...cases], flags: ["-pthread", ...SANITIZERS], last: [] },
+      isWanted: cases.length > 0,
+    },
+  ].filter(({ made, inputs, isWanted }) => isWanted && isStale(made, inputs));
+  if (products.length === 0) return undefined;
   const compiler = findCompiler();
   if (compiler === undefined) return "there is no C++ compiler: the native CPU engine is left out";
-  mkdirSync(options.out, { recursive: true });
+  mkdirSync(folder, { recursive: true });
   const begun = Date.now();
-  const stale = wanted.filter(({ source, object }) => isStale(object, [source]));
-  const linked = [...LINK, ...wanted.map(({ object }) => object), LINKER];
-  if (!(await compileAll(compiler, stale)) || !(await make(compiler, library, linked))) {
+  const stale = [...parts, ...cases].filter((part) => isStale(part.object, [part]));
+  let isWell = await compileAll(compiler, stale);
+  for (const { made, inputs, flags, last } of products) {
+    const objects = inputs.map(({ object }) => object);
+    isWell = isWell && (await make(compiler, made, [...flags, ...objects, ...last]));
+  }
+  if (!isWell) {
     if (!options.optional) process.exitCode = 1;
     return `${compiler.join(" ")} does not compile the native CPU engine: left out (npm run build:cpu says why)`;
   }
-  return `${library}: ${((Date.now() - begun) / 1000).toFixed(1)} s`;
+  const names = products.map(({ made }) => made).join(", ");
+  return `${names}: ${((Date.now() - begun) / 1000).toFixed(1)} s`;
 }
 
 const said = await main();

@@ -70,12 +70,15 @@ struct spinfer_cpu {
   Input input;
 };
 
-struct spinfer_cpu_weight : Weight {};
+struct spinfer_cpu_weight : Weight {
+  explicit spinfer_cpu_weight(const InstructionSet& instructions) : set(instructions) {}
+  const InstructionSet& set;  // whose panels these are
+};
 
 namespace {
 
 // Sizes whose product of three is counted in 64 bits, in bytes.
-constexpr int64_t kLargestSide = int64_t{1} << 31;
+constexpr int64_t kLargestSide = (int64_t{1} << 31) - 1;
 constexpr int64_t kLargestCount = int64_t{1} << 40;
 
 bool isSide(int64_t value) { return value > 0 && value <= kLargestSide; }
@@ -98,7 +101,7 @@ spinfer_cpu_status guarded(bool isValid, Body&& body) {
 
 bool fits(const spinfer_cpu* cpu, const spinfer_cpu_weight* weight) {
   return cpu != nullptr && weight != nullptr && cpu->input.rows > 0 &&
-         cpu->input.columns == weight->inputs;
+         cpu->input.columns == weight->inputs && &cpu->set == &weight->set;
 }
 
 bool isAttention(const spinfer_cpu_attention_spec& spec) {
@@ -138,7 +141,7 @@ spinfer_cpu_status spinfer_cpu_pack_weight(spinfer_cpu* cpu, const void* values,
                        isMatrix(outputs, inputs) &&
                        (layout == SPINFER_CPU_OUT_IN || layout == SPINFER_CPU_IN_OUT);
   return guarded(isValid, [&] {
-    auto* const weight = new spinfer_cpu_weight;
+    auto* const weight = new spinfer_cpu_weight(cpu->set);
     try {
       const Matrix matrix = {values, type, outputs, inputs, layout};
       cpu->set.products.packWeight(cpu->pool, matrix, *weight);
@@ -239,7 +242,8 @@ spinfer_cpu_status spinfer_cpu_combine(spinfer_cpu* cpu, const float* left, cons
 
 spinfer_cpu_status spinfer_cpu_scale(spinfer_cpu* cpu, const float* x, int64_t count, float scale,
                                      float softcap, float* out) {
-  return guarded(cpu != nullptr && x != nullptr && out != nullptr && isMatrix(1, count),
+  return guarded(cpu != nullptr && x != nullptr && out != nullptr && isMatrix(1, count) &&
+                     std::isfinite(softcap),
                  [&] { cpu->set.elements.scale(cpu->pool, x, count, scale, softcap, out); });
 }
 

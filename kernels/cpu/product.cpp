@@ -154,11 +154,11 @@ void packWeight(Pool& pool, const Matrix& matrix, Weight& weight) {
 }
 
 void packInput(Pool& pool, const float* x, int64_t rows, int64_t columns, Input& input) {
-  input.rows = rows;
-  input.columns = columns;
   const int64_t bytes = inputPanelBytes(columns);
   const int64_t panels = divideUp(rows, kPanelRows);
   char* data = static_cast<char*>(input.panels.reserve(panels * bytes));
+  input.rows = rows;
+  input.columns = columns;
   pool.each(panels, [&](int64_t panel, int) {
     const int64_t row = panel * kPanelRows;
     packInputPanel(x + row * columns, least(kPanelRows, rows - row), columns, data + panel * bytes);

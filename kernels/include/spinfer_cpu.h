@@ -56,8 +56,8 @@ SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_open(int32_t threads, const char*
                                                     spinfer_cpu** out);
 SPINFER_CPU_API void spinfer_cpu_close(spinfer_cpu* cpu); /* weights are dropped before */
 
-/* Arranges a weight for linear and losses; `values`, of type SPINFER_CPU_F32 and so on, are not read
- * afterwards. */
+/* Arranges a weight for linear and losses of this context, or of others with its instruction set.
+ * `values`, of type SPINFER_CPU_F32 and so on, are not read afterwards. */
 SPINFER_CPU_API spinfer_cpu_status spinfer_cpu_pack_weight(spinfer_cpu* cpu, const void* values,
                                                            int32_t type, int64_t outputs,
                                                            int64_t inputs, int32_t layout,

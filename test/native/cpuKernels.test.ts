@@ -18,9 +18,14 @@ if (isRequired) {
   process.stderr.write(`skipped: the CPU library's own test: ${reason}\n`);
 }
 
+const LONGEST_MS = 240_000;
+
 function output(command: string, ...args: readonly string[]): string {
   const env = { ...process.env, CXX: "g++" };
-  const { status, stdout, stderr } = spawnSync(command, args, { cwd: root, encoding: "utf8", env });
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    ...{ cwd: root, encoding: "utf8", env },
+    timeout: LONGEST_MS, // a pool that loses a thread waits for ever
+  });
   expect(status, `${command} ${args.join(" ")}: ${stdout}${stderr}`).toBe(0);
   return stdout;
 }

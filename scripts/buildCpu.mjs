@@ -49,6 +49,7 @@ const FLAGS = [
   "-Wextra",
   // GCC's own intrinsics (its bug 105593); Clang does not know the warning
   "-Wno-maybe-uninitialized",
+  "-Wno-uninitialized",
   "-Wno-unknown-warning-option",
 ];
 // the C++ library goes in, and stays inside: Node has one of its own

@@ -21,9 +21,17 @@ struct InstructionSet {
   const AttentionKernels& attention;
 };
 
+struct CpuId {
+  uint32_t eax, ebx, ecx, edx;
+  CpuId(uint32_t leaf, uint32_t part) : eax(leaf), ecx(part) {
+    __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  }
+};
+
+// Not every compiler knows F16C by name: it is bit 29 of ECX.
 bool hasAvx2() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+         (CpuId(1, 0).ecx >> 29 & 1) != 0;
 }
 
 bool hasAvx512() {
@@ -31,16 +39,11 @@ bool hasAvx512() {
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && hasAvx2();
 }
 
-// CPUID leaf 7: AMX-BF16 is bit 22 of EDX, AMX-TILE bit 24; sub-leaf 1: AVX512_BF16 is bit 5 of
-// EAX.
+// CPUID leaf 7: AMX-BF16 is bit 22 of EDX, AMX-TILE bit 24; part 1: AVX512_BF16 is bit 5 of EAX.
 bool processorHasTiles() {
-  uint32_t eax = 7, ebx, ecx = 0, edx;
-  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-  if ((edx >> 22 & 1) == 0 || (edx >> 24 & 1) == 0 || eax < 1) return false;
-  eax = 7;
-  ecx = 1;
-  __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-  return (eax >> 5 & 1) != 0;
+  const CpuId features(7, 0);
+  const bool hasUnit = (features.edx >> 22 & 1) != 0 && (features.edx >> 24 & 1) != 0;
+  return hasUnit && features.eax >= 1 && (CpuId(7, 1).eax >> 5 & 1) != 0;
 }
 
 // Linux saves the tiles only of processes that have asked for them (Documentation/arch/x86/xstate).

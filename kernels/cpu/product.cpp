@@ -4,7 +4,7 @@
 
 #include "kernels.h"
 #include "vectorMath.h"
-#ifdef __AMX_BF16__
+#ifdef SPINFER_CPU_TILES
 #include "tiles.h"
 #else
 #include "fma.h"

@@ -5,6 +5,7 @@
 // artificial intelligence datatype for higher-precision computations", ARITH 2019.
 #pragma once
 
+#include <atomic>
 #include <cstring>
 
 #include "stored.h"
@@ -73,18 +74,22 @@ inline Values loadValues(const Value* at, int64_t count) {
 }
 
 // Rows of x, `count` of them, in the form of the first operand: tiles of 16 rows, 32 columns each.
-inline void packInputPanel(const float* x, int64_t count, int64_t columns, void* panel) {
+inline void packRows(Place<const float> x, int64_t count, int64_t columns, void* panel) {
   char* to = static_cast<char*>(panel);
   for (int64_t column = 0; column < columns; column += kDepth) {
     for (int row = 0; row < kPanelRows; row++) {
       Values values = {};
-      if (row < count) values = loadValues(x + row * columns + column, columns - column);
+      if (row < count) values = loadValues(x.at + row * x.stride + column, columns - column);
       char* at = to + row / kTile * kTileBytes + row % kTile * 64;
       for (int part = 0; part < kInputParts; part++)
         _mm512_store_si512(at + part * kPairBytes, takePart(values));
     }
     to += kInputParts * kPairBytes;
   }
+}
+
+inline void packInputPanel(const float* x, int64_t count, int64_t columns, void* panel) {
+  packRows({x, columns}, count, columns, panel);
 }
 
 // Rows of 16 values of 32 bits become columns.
@@ -137,13 +142,17 @@ inline void packOutIn(const Value* values, int64_t count, int64_t inputs, int pa
   }
 }
 
+// Pairs of values lie side by side that were in the first and in the second half of a vector.
+inline __m512i interleave(__m512i part) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
+                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(order, part);
+}
+
 // values: [inputs, outputs] from this panel's first output on.
 template <typename Value>
 inline void packInOut(const Value* values, int64_t count, int64_t inputs, int64_t outputs,
                       int parts, char* to) {
-  // from pairs (low half even input, high half odd input) to their interleaving
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
-                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   for (int64_t input = 0; input < inputs; input += kDepth) {
     for (int tile = 0; tile < 2; tile++) {
       const int64_t lanes = count - tile * kTile;
@@ -155,7 +164,7 @@ inline void packInOut(const Value* values, int64_t count, int64_t inputs, int64_
         if (even + 1 < inputs) pair.high = loadUpTo(at + outputs, lanes);
         for (int part = 0; part < parts; part++)
           _mm512_store_si512(to + part * kPairBytes + tile * kTileBytes + row * 64,
-                             _mm512_permutexvar_epi16(order, takePart(pair)));
+                             interleave(takePart(pair)));
       }
     }
     to += parts * kPairBytes;
@@ -200,8 +209,13 @@ inline void fetchPair(const char* at) {
   _tile_dpbf16ps(2, 5, 6);     \
   _tile_dpbf16ps(3, 5, 7)
 
-template <int parts>
-inline void addSteps(const char* input, const char* weight, int64_t steps) {
+// Nothing to be done between multiplications.
+struct Nothing {
+  void operator()() const {}
+};
+
+template <int parts, typename Between>
+inline void addSteps(const char* input, const char* weight, int64_t steps, Between& between) {
   for (int64_t step = 0; step < steps; step++) {
     const char* const nextInput = input + kInputParts * kPairBytes;
     const char* const nextWeight = weight + parts * kPairBytes;
@@ -212,28 +226,35 @@ inline void addSteps(const char* input, const char* weight, int64_t steps) {
     if constexpr (parts == 3) {
       SPINFER_CPU_WEIGHT(2);
       SPINFER_CPU_MULTIPLY();
+      between();
       fetchPair(nextWeight + 2 * kPairBytes);
     }
     if constexpr (parts > 1) {
       SPINFER_CPU_WEIGHT(1);
       SPINFER_CPU_MULTIPLY();
+      between();
       fetchPair(nextWeight + kPairBytes);
       SPINFER_CPU_INPUT(1);
       SPINFER_CPU_MULTIPLY();
+      between();
       SPINFER_CPU_WEIGHT(0);
       SPINFER_CPU_MULTIPLY();
+      between();
     } else {
       SPINFER_CPU_WEIGHT(0);
       SPINFER_CPU_INPUT(1);
       SPINFER_CPU_MULTIPLY();
+      between();
     }
     fetchPair(nextWeight);
     fetchPair(nextInput + kPairBytes);
     SPINFER_CPU_INPUT(2);
     SPINFER_CPU_MULTIPLY();
+    between();
     fetchPair(nextInput + 2 * kPairBytes);
     SPINFER_CPU_INPUT(0);
     SPINFER_CPU_MULTIPLY();
+    between();
     input = nextInput;
     weight = nextWeight;
   }
@@ -244,9 +265,14 @@ inline void addSteps(const char* input, const char* weight, int64_t steps) {
 
 // to [32, 32] = from + the product of a panel of the input and a panel of the weight over the
 // inputs from `begin` to `end`; begin is a multiple of 32. Nothing is added where `from` is null.
+// between() is called after each pair of parts of 32 inputs: vectors are worked on while the tile
+// unit multiplies.
+template <typename Between = Nothing>
 inline void multiplyPanels(const void* inputPanel, const void* weightPanel, int64_t begin,
                            int64_t end, int parts, const Place<const float> from,
-                           const Place<float> to) {
+                           const Place<float> to, Between between = {}) {
+  // GCC's tile loads do not say that they read memory.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
   const int64_t first = begin / kDepth;
   const int64_t steps = depthSteps(end) - first;
   const char* input = static_cast<const char*>(inputPanel) + first * kInputParts * kPairBytes;
@@ -264,11 +290,11 @@ inline void multiplyPanels(const void* inputPanel, const void* weightPanel, int6
     _tile_loadd(3, from.at + kTile * from.stride + kTile, stride);
   }
   if (parts == 1)
-    addSteps<1>(input, weight, steps);
+    addSteps<1>(input, weight, steps, between);
   else if (parts == 2)
-    addSteps<2>(input, weight, steps);
+    addSteps<2>(input, weight, steps, between);
   else
-    addSteps<3>(input, weight, steps);
+    addSteps<3>(input, weight, steps, between);
   const int64_t stride = to.stride * sizeof(float);
   _tile_stored(0, to.at, stride);
   _tile_stored(1, to.at + kTile, stride);

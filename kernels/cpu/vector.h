@@ -10,6 +10,11 @@
 #error "compile with -DSPINFER_CPU_SET=avx2, avx512 or amx"
 #endif
 
+// g++ and clang++ call it differently.
+#if defined(__AMX_BF16__) || defined(__AMXBF16__)
+#define SPINFER_CPU_TILES
+#endif
+
 namespace spinfer::cpu::SPINFER_CPU_SET {
 
 #ifdef __AVX512F__

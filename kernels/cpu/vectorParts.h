@@ -29,7 +29,9 @@ inline double total(DoubleVec values) {
 }
 
 #ifdef __AVX512F__
-inline __mmask16 firstLanes(int64_t count) { return static_cast<__mmask16>((1u << count) - 1); }
+inline __mmask16 firstLanes(int64_t count) {
+  return count >= kWidth ? 0xffff : count <= 0 ? 0 : static_cast<__mmask16>((1u << count) - 1);
+}
 // The first `count` < kWidth values; others are 0.
 inline Vec loadFirst(const float* at, int64_t count) {
   return _mm512_maskz_loadu_ps(firstLanes(count), at);

@@ -53,7 +53,20 @@ double sumOf(const float* x, int64_t size, Change change) {
   return sum;
 }
 
-double inverseRoot(double mean, double epsilon) { return 1 / std::sqrt(mean + epsilon); }
+// 1 / sqrt(mean + epsilon) as the sum of two float32. Rounded to one, its error would be that of
+// all values of a row, which blocks with a very large activation make a hundred times larger.
+struct Factor {
+  float whole, rest;
+  Factor(double mean, double epsilon) {
+    const double factor = 1 / std::sqrt(mean + epsilon);
+    whole = static_cast<float>(factor);
+    rest = static_cast<float>(factor - whole);
+  }
+  Vec operator()(Vec value) const {
+    const Vec little = value * rest;
+    return value * whole + little;
+  }
+};
 
 void rmsNorm(Pool& pool, const float* x, int64_t groups, int64_t size, const float* weight,
              double epsilon, bool addOne, float* out) {
@@ -61,10 +74,10 @@ void rmsNorm(Pool& pool, const float* x, int64_t groups, int64_t size, const flo
   const auto normalise = [&](int64_t group) {
     const float* row = x + group * size;
     const double squares = sumOf(row, size, [](auto value) { return value * value; });
-    const float factor = static_cast<float>(inverseRoot(squares / size, epsilon));
+    const Factor factor(squares / size, epsilon);
     mapRun(
         0, size, out + group * size,
-        [=](Vec value, Vec scale) { return value * factor * (scale + more); }, row, weight);
+        [=](Vec value, Vec scale) { return factor(value) * (scale + more); }, row, weight);
   };
   pool.ranges(groups, rowsOfGrain(size), [&](int64_t begin, int64_t end, int) {
     for (int64_t group = begin; group < end; group++) normalise(group);
@@ -73,7 +86,8 @@ void rmsNorm(Pool& pool, const float* x, int64_t groups, int64_t size, const flo
 
 // A mean in two float32: values much smaller than their mean are not lost.
 struct Moments {
-  float mean, meanRest, factor;
+  float mean, meanRest;
+  Factor factor;
 };
 
 Moments momentsOf(const float* x, int64_t size, double epsilon) {
@@ -81,15 +95,14 @@ Moments momentsOf(const float* x, int64_t size, double epsilon) {
   const double squares =
       sumOf(x, size, [=](auto value) { return (value - mean) * (value - mean); });
   const float rounded = static_cast<float>(mean);
-  return {rounded, static_cast<float>(mean - rounded),
-          static_cast<float>(inverseRoot(squares / size, epsilon))};
+  return {rounded, static_cast<float>(mean - rounded), Factor(squares / size, epsilon)};
 }
 
 void layerNormOne(const float* x, int64_t size, const float* weight, const float* bias,
                   double epsilon, float* out) {
   const Moments moments = momentsOf(x, size, epsilon);
   const auto normed = [=](Vec value) {
-    return ((value - moments.mean) - moments.meanRest) * moments.factor;
+    return moments.factor((value - moments.mean) - moments.meanRest);
   };
   if (weight != nullptr && bias != nullptr) {
     mapRun(

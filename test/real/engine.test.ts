@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { executeRecipe } from "../../src/pipeline/execute.ts";
+import { AVAILABLE_ENGINES } from "../engine/availableEngines.ts";
 import { openFolder, relativeDifference, runBlocks } from "../engine/checkpoints.ts";
 import { describePython, runPython } from "../helpers/python.ts";
 import { convertRecipe } from "../pipeline/recipes.ts";
@@ -51,15 +52,18 @@ describeModel("SmolLM2-135M-Instruct on the engine", (file) => {
   }, 600_000);
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it.each([
-    ["the GGUF", () => file],
-    ["a folder made of it", () => dense],
-  ] as const)("%s gives the logits of transformers", async (_, where) => {
-    const model = await openFolder(where(), "onnxruntime");
+  const engines = AVAILABLE_ENGINES.filter((engine) => engine !== "typescript");
+  it.each(
+    engines.flatMap((engine) => [
+      [engine, "the GGUF", () => file] as const,
+      [engine, "a folder made of it", () => dense] as const,
+    ]),
+  )("%s: %s gives the logits of transformers", async (engine, _, where) => {
+    const model = await openFolder(where(), engine);
     const logits = await model.logits(await runBlocks(model, ids, LENGTH));
     await model.close();
     const difference = relativeDifference(logits, expected);
-    console.info(`SmolLM2-135M-Instruct: ${difference.toExponential(1)}`);
+    console.info(`SmolLM2-135M-Instruct, ${engine}: ${difference.toExponential(1)}`);
     expect(difference).toBeLessThan(1e-4);
   });
 

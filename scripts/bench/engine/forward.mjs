@@ -4,10 +4,11 @@ import { openModel } from "../../../dist/src/pipeline/openModel.js";
 import { weightSource } from "../../../dist/src/pipeline/weightSource.js";
 
 const [path, ...numbers] = process.argv.slice(2);
+const engine = numbers.pop();
 const [length, windows, threads] = numbers.map(Number);
 const opened = await openModel(path);
 const model = await openRunnable(opened.archive.config, weightSource(opened), {
-  prefer: "onnxruntime",
+  prefer: engine,
   threads,
 });
 const ids = tokens(length * windows, model.facts.vocabulary);
@@ -27,6 +28,7 @@ const { user, system } = process.cpuUsage(before);
 const scored = losses.filter((loss) => !Number.isNaN(loss));
 console.log(
   JSON.stringify({
+    engine: model.engine,
     seconds,
     processorSeconds: (user + system) / 1e6,
     tokens: ids.length,

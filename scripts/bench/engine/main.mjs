@@ -2,7 +2,7 @@
  * `npm run bench:engine -- MODEL`: how fast a model folder runs and is scored, beside transformers
  * and PyTorch on the same tokens and as many threads. Prints a table; --json prints the numbers.
  *
- * --length N (1024)  --windows N (4)  --threads N (all)  --rounds N (3)  --json
+ * --length N (1024)  --windows N (4)  --threads N (all)  --rounds N (3)  --engine NAME (auto)  --json
  *
  * Rounds are interleaved, so that what else the machine does hits both alike. The clocks start when
  * the libraries are loaded; weights are read within for SpInfer, before for PyTorch.
@@ -24,6 +24,7 @@ const { values: options, positionals } = parseArgs({
     windows: { type: "string", default: "4" },
     threads: { type: "string", default: String(availableParallelism()) },
     rounds: { type: "string", default: "3" },
+    engine: { type: "string", default: "auto" },
     json: { type: "boolean", default: false },
   },
 });
@@ -42,7 +43,9 @@ buildIfStale();
 const args = [model, options.length, options.windows, options.threads];
 const runs = { spinfer: [], pytorch: [] };
 for (let round = 0; round < Number(options.rounds); round++) {
-  runs.spinfer.push(measure(process.execPath, [join(HERE, "forward.mjs"), ...args]));
+  runs.spinfer.push(
+    measure(process.execPath, [join(HERE, "forward.mjs"), ...args, options.engine]),
+  );
   runs.pytorch.push(measure(python, [join(HERE, "torchForward.py"), ...args]));
 }
 const result = {
@@ -53,6 +56,7 @@ const result = {
   windows: Number(options.windows),
   threads: Number(options.threads),
   rounds: Number(options.rounds),
+  engine: runs.spinfer[0].engine,
   spinfer: summary(runs.spinfer),
   pytorch: summary(runs.pytorch),
 };
@@ -81,7 +85,7 @@ function summary(measured) {
   };
 }
 
-function table({ machine, date, length, windows, threads, rounds, spinfer, pytorch }) {
+function table({ machine, date, length, windows, threads, rounds, engine, spinfer, pytorch }) {
   const row = (
     name,
     { seconds, bestSeconds, processorSeconds, tokensPerSecond, megabytes, loss },
@@ -94,7 +98,7 @@ function table({ machine, date, length, windows, threads, rounds, spinfer, pytor
     "",
     "| | seconds, median (best) | processor seconds | tokens/s | peak MB | mean loss |",
     "| --- | ---: | ---: | ---: | ---: | ---: |",
-    row("SpInfer", spinfer),
+    row(`SpInfer (${engine})`, spinfer),
     row("PyTorch", pytorch),
     `| ratio | ${ratio("seconds")} (${ratio("bestSeconds")}) | ${ratio("processorSeconds")} | | ${ratio("megabytes")} | |`,
   ].join("\n");

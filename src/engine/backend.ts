@@ -19,7 +19,7 @@ export interface LoadedPart {
   readonly slots: readonly WeightSlot[];
   /** By the names that the ops use. */
   readonly weights: ReadonlyMap<string, DenseTensor>;
-  /** Matrices of linear layers that were not widened, for backends that take them so. */
+  /** Matrices that were not widened, for those who take them so. */
   readonly halves?: ReadonlyMap<string, HalfTensor>;
 }
 

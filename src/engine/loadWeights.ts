@@ -8,8 +8,8 @@ import type { DenseTensor, HalfTensor, WeightSource } from "./engine.ts";
 
 /**
  * Throws E_ARCH_TENSOR for a missing tensor and E_ARCH_SHAPE for one of another shape, before any
- * is read. `replaced` is by checkpoint names; its arrays are copied. With `takesHalves` matrices of
- * linear layers that are stored in 16 bits stay so.
+ * is read. `replaced` is by checkpoint names; its arrays are copied. With `takesHalves` matrices that
+ * are stored in 16 bits stay so.
  */
 export async function loadWeights(
   part: Part,
@@ -34,7 +34,7 @@ export async function loadWeights(
   }
   const weights = new Map<string, DenseTensor>();
   const halves = new Map<string, HalfTensor>();
-  for (const { name, shape, linear } of slots) {
+  for (const { name, shape } of slots) {
     const full = part.prefix + name;
     const given = replaced.get(full);
     if (given !== undefined) {
@@ -42,7 +42,7 @@ export async function loadWeights(
       weights.set(name, { shape, values: given.values.slice() });
       continue;
     }
-    const stored = takesHalves && linear ? await source.readHalves?.(full) : undefined;
+    const stored = takesHalves && shape.length === 2 ? await source.readHalves?.(full) : undefined;
     if (stored !== undefined) halves.set(name, stored);
     else weights.set(name, { shape, values: (await source.read(full)).values });
   }

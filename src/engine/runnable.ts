@@ -30,7 +30,8 @@ export function runnableModel(
     async embed(ids, length) {
       checkWindows(ids.length, length, decoder);
       checkIds(ids, vocabulary);
-      embedding ??= loadWeights(decoder.embed, source);
+      // of a table few rows are read: those are widened
+      embedding ??= loadWeights(decoder.embed, source, { takesHalves: true });
       const loaded = await embedding;
       const input = { rows: ids.length, columns: 1, values: Float32Array.from(ids) };
       return runPart(loaded, input, length).values;

@@ -1,5 +1,7 @@
 /** A small random model in memory. */
-import type { DenseTensor, WeightSource } from "../../src/engine/engine.ts";
+import type { HalfDtype } from "../../src/core/dtype.ts";
+import { castFloats, widenHalves } from "../../src/core/half.ts";
+import type { DenseTensor, HalfTensor, WeightSource } from "../../src/engine/engine.ts";
 import { readDecoder } from "../../src/model/architectures/index.ts";
 import { weightsOf } from "../../src/model/architectures/survey.ts";
 import { createRandom } from "../helpers/random.ts";
@@ -59,4 +61,27 @@ export function sourceOf(tensors: ReadonlyMap<string, DenseTensor>): WeightSourc
       return { shape, values: values.slice() };
     },
   };
+}
+
+/** A model of 16-bit values: as float32, and with its matrices as they would be stored. */
+export function halfModel(
+  config: Readonly<Record<string, unknown>>,
+  dtype: HalfDtype,
+): { readonly wide: WeightSource; readonly stored: WeightSource } {
+  const tensors = new Map<string, DenseTensor>();
+  const halvesOf = new Map<string, Uint16Array>();
+  for (const [name, { shape, values }] of randomModel(config).tensors) {
+    const halves = new Uint16Array(values.length);
+    castFloats(values, dtype, halves);
+    const rounded = new Float32Array(values.length);
+    widenHalves(halves, dtype, rounded);
+    tensors.set(name, { shape, values: rounded });
+    halvesOf.set(name, halves);
+  }
+  const wide = sourceOf(tensors);
+  const readHalves = async (name: string): Promise<HalfTensor> => ({
+    ...{ shape: tensors.get(name)!.shape, dtype },
+    halves: halvesOf.get(name)!.slice(),
+  });
+  return { wide, stored: { ...wide, readHalves } };
 }

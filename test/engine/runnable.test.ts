@@ -4,7 +4,7 @@ import type { DenseTensor, ObservedInputs } from "../../src/engine/engine.ts";
 import { openRunnable } from "../../src/engine/index.ts";
 import { AVAILABLE_ENGINES } from "./availableEngines.ts";
 import { relativeDifference, runBlocks } from "./checkpoints.ts";
-import { CONFIG, randomFloats, randomModel, sourceOf } from "./memorySource.ts";
+import { CONFIG, halfModel, randomFloats, randomModel, sourceOf } from "./memorySource.ts";
 
 const LENGTH = 12;
 const ids = Int32Array.from({ length: 3 * LENGTH }, (_, i) => (i * 7) % CONFIG.vocab_size);
@@ -42,6 +42,22 @@ describe.each(AVAILABLE_ENGINES)("a model on %s", (prefer) => {
     expect(after.slice(0, last)).toEqual(before.slice(0, last));
     expect(after.slice(last)).not.toEqual(before.slice(last));
     await model.close();
+  });
+
+  it.each(["F16", "BF16"] as const)("takes matrices of %s as they are stored", async (dtype) => {
+    const { wide, stored } = halfModel(CONFIG, dtype);
+    const [expected, model] = [
+      await openRunnable(CONFIG, wide, { prefer }),
+      await openRunnable(CONFIG, stored, { prefer }),
+    ];
+    expect(await model.embed(ids, LENGTH)).toEqual(await expected.embed(ids, LENGTH));
+    const [hidden, other] = [
+      await runBlocks(model, ids, LENGTH),
+      await runBlocks(expected, ids, LENGTH),
+    ];
+    expect(hidden).toEqual(other);
+    expect(await model.logits(hidden)).toEqual(await expected.logits(hidden));
+    await Promise.all([model.close(), expected.close()]);
   });
 
   it("runs a block with other weights, and leaves them to their owner", async () => {

@@ -40,7 +40,7 @@ function plainBlock(loaded: LoadedPart, columns: number): ReadyBlock {
 
 /** Runs a part over windows of `length`; adds what is observed to `observed`. */
 export function runPart(
-  { part, weights }: Pick<LoadedPart, "part" | "weights">,
+  { part, weights, halves }: Pick<LoadedPart, "part" | "weights" | "halves">,
   input: Matrix,
   length: number,
   observe: Observation = "none",
@@ -52,6 +52,7 @@ export function runPart(
     tokens: input.rows,
     length,
     weights,
+    halves,
     onInput(weight, read) {
       if (observe === "none") return;
       const name = part.prefix + weight;

@@ -1,7 +1,8 @@
 /** The ops in plain TypeScript, done at once: the oracle of the other engine, and its fallback. */
 import { SpInferError } from "../../core/errors.ts";
+import { widenHalves } from "../../core/half.ts";
 import type { Ops } from "../../model/architectures/ops.ts";
-import type { DenseTensor } from "../engine.ts";
+import type { DenseTensor, HalfTensor } from "../engine.ts";
 import { attend } from "./attention.ts";
 import { activated, combined, layerNormed, mapped, rmsNormed, rotated } from "./elementwise.ts";
 import { emptyMatrix, type Matrix, multiplyTransposed, transposed } from "./matrix.ts";
@@ -12,25 +13,29 @@ export interface PlainRun {
   readonly tokens: number;
   readonly length: number;
   readonly weights: ReadonlyMap<string, DenseTensor>;
+  /** Matrices of 16 bits, which are not among the weights. */
+  readonly halves?: ReadonlyMap<string, HalfTensor> | undefined;
   /** Told of the input of every linear layer, by its weight's name. */
   readonly onInput?: (weight: string, input: Matrix) => void;
 }
 
 /** Ids are the values of a matrix [tokens, 1]: below 2^24 float32 holds them exactly. */
-export function plainOps({ tokens, length, weights, onInput }: PlainRun): Ops<Matrix> {
+export function plainOps({ tokens, length, weights, halves, onInput }: PlainRun): Ops<Matrix> {
   const weight = (name: string): DenseTensor => {
-    const found = weights.get(name);
+    const found = weights.get(name) ?? widened(halves?.get(name));
     if (found === undefined) throw new SpInferError("E_INTERNAL", `weight ${name} is not loaded`);
     return found;
   };
   const optional = (name: string | undefined) =>
     name === undefined ? undefined : weight(name).values;
   const gather = (name: string, columns: number, rowOf: (token: number) => number): Matrix => {
-    const { values } = weight(name);
+    const table = halves?.get(name) ?? weight(name);
     const out = emptyMatrix(tokens, columns);
     for (let token = 0; token < tokens; token++) {
       const at = rowOf(token) * columns;
-      out.values.set(values.subarray(at, at + columns), token * columns);
+      const row = out.values.subarray(token * columns, (token + 1) * columns);
+      if ("values" in table) row.set(table.values.subarray(at, at + columns));
+      else widenHalves(table.halves.subarray(at, at + columns), table.dtype, row);
     }
     return out;
   };
@@ -65,4 +70,11 @@ export function plainOps({ tokens, length, weights, onInput }: PlainRun): Ops<Ma
       return out;
     },
   };
+}
+
+function widened(tensor: HalfTensor | undefined): DenseTensor | undefined {
+  if (tensor === undefined) return undefined;
+  const values = new Float32Array(tensor.halves.length);
+  widenHalves(tensor.halves, tensor.dtype, values);
+  return { shape: tensor.shape, values };
 }

@@ -108,6 +108,19 @@ describe("statistics of the embedded model", () => {
     ]);
   });
 
+  it("are used as they are, with a warning where a recipe without a text says how to gather them", async () => {
+    const warnings: string[] = [];
+    const given = "calibration: { nsamples: 7 }\nprune: { method: wanda, sparsity: 0.5 }\n";
+    const asked = readRecipe(`version: 1\n${given}`, "recipe.yaml");
+    await executeRecipe(DEMO, join(temporaryFolder(), "out"), asked, {
+      ...{ ...threads, statistics: gram },
+      onEvent: (event) => event.type === "warning" && warnings.push(event.message),
+    });
+    expect(warnings).toEqual([
+      `${gram} is used as it was gathered: what else is said about calibrating has no effect`,
+    ]);
+  });
+
   it("of another text draw other windows, the same for the same seed", async () => {
     const at = (seed: number) => `, windows: random, seed: ${seed}`;
     const made = [];

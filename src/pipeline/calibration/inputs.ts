@@ -52,6 +52,11 @@ export async function prepareInputs(
     await requireSameText(file, recipe, options);
     const other = prunedOtherwise(file, recipe);
     if (other !== undefined) warn("W_CALIBRATION", other);
+    if (recipe.calibration !== undefined && recipe.calibration.data === undefined)
+      warn(
+        "W_CALIBRATION",
+        `${statistics} is used as it was gathered: what else is said about calibrating has no effect`,
+      );
     return { kind: "file", file, fingerprint: file.sha256, close: nothingToClose };
   }
   if (statistics !== undefined) checkSmallFile(statistics, false); // it is written when all is done

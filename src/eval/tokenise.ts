@@ -6,7 +6,7 @@
 import { Worker } from "node:worker_threads";
 import { type ErrorRecord, SpInferError, toSpInferError } from "../core/errors.ts";
 import { formatDuration } from "../core/text.ts";
-import type { Tokenizer, TokenizerBytes } from "./tokenizer.ts";
+import { openTokenizer, type Tokenizer, type TokenizerBytes } from "./tokenizer.ts";
 
 /** Sources run as TypeScript (in tests) have no worker file that Node can load. */
 const INLINE = import.meta.url.endsWith(".ts");
@@ -34,10 +34,42 @@ export interface TokeniseOptions {
 export async function tokenise(
   { source, encode }: Pick<Tokenizer, "source" | "encode">,
   text: string,
+  options: TokeniseOptions,
+): Promise<Int32Array> {
+  options.signal?.throwIfAborted();
+  return INLINE ? encode(text, options.most) : await inThread(source, text, options);
+}
+
+/** Opens a tokenizer while a thread makes a text's ids with it. Throws as `tokenise`. */
+export async function openAndTokenise(
+  source: TokenizerBytes,
+  text: string,
+  options: TokeniseOptions,
+): Promise<{ readonly tokenizer: Tokenizer; readonly ids: Int32Array }> {
+  if (INLINE) {
+    const tokenizer = openTokenizer(source);
+    return { tokenizer, ids: await tokenise(tokenizer, text, options) };
+  }
+  const stop = new AbortController();
+  const signals = options.signal === undefined ? [] : [options.signal];
+  const signal = AbortSignal.any([...signals, stop.signal]);
+  signal.throwIfAborted();
+  const made = inThread(source, text, { ...options, signal });
+  try {
+    const tokenizer = openTokenizer(source);
+    return { tokenizer, ids: await made };
+  } catch (error) {
+    stop.abort(error);
+    await made.catch(() => undefined); // the thread has ended
+    throw error;
+  }
+}
+
+async function inThread(
+  source: TokenizerBytes,
+  text: string,
   { seconds, signal, most }: TokeniseOptions,
 ): Promise<Int32Array> {
-  signal?.throwIfAborted();
-  if (INLINE) return encode(text, most);
   const work: TokeniserWork = { source, text, most };
   const worker = new Worker(new URL("./tokenizerThread.js", import.meta.url), { workerData: work });
   const allowedMs = 1000 * seconds * Math.max(1, text.length / 1e6);

@@ -14,15 +14,15 @@ import {
   requireComparable,
 } from "../eval/report.ts";
 import { openTextSet, type TextSet } from "../eval/textSet.ts";
-import { tokenise } from "../eval/tokenise.ts";
-import type { Tokenizer } from "../eval/tokenizer.ts";
+import { openAndTokenise, type TokeniseOptions, tokenise } from "../eval/tokenise.ts";
+import type { Tokenizer, TokenizerBytes } from "../eval/tokenizer.ts";
 import { checkIds, checkVocabulary } from "../eval/vocabulary.ts";
 import { planWindows, tokensRead, type WindowOptions, type WindowPlan } from "../eval/windows.ts";
 import { packagePath } from "../io/packageFile.ts";
 import { readSmallFile } from "../io/smallFile.ts";
 import { type OnEvent, Progress } from "./events.ts";
 import { modelRecord } from "./modelRecord.ts";
-import { modelTokenizer, namedTokenizer } from "./modelTokenizer.ts";
+import { bytesNamed, modelTokenizer, tokenizerBytes } from "./modelTokenizer.ts";
 import {
   checkStamps,
   type OpenedModel,
@@ -167,15 +167,12 @@ class Evaluation {
 
   private async prepare({ opened, runnable }: Contestant): Promise<Prepared> {
     const { options } = this;
-    const tokenizer =
-      options.tokenizer === undefined
-        ? await modelTokenizer(opened, options)
-        : await namedTokenizer(options.tokenizer, options);
+    const source = await tokenizerBytes(opened, options);
+    const text = await this.textFor(source);
+    const { positions } = runnable.facts;
+    const { tokenizer, ids } = await openAndTokenise(source, text.text, this.tokenising(positions));
     const warning = checkVocabulary(tokenizer, runnable.facts.vocabulary);
     if (warning !== undefined) this.warn("W_TOKENIZER", warning);
-    const text = await this.textFor(tokenizer);
-    const { positions } = runnable.facts;
-    const ids = await this.idsOf(tokenizer, text, positions);
     const { prefix, suffix, bos } = tokenizer;
     const plan = planWindows({ ids, prefix, suffix, bos }, options, positions);
     checkIds(plan.ids, tokenizer, runnable.facts.vocabulary);
@@ -187,23 +184,18 @@ class Evaluation {
     return prepared;
   }
 
-  /** Of the text's own tokens those that windows can be of. */
-  private async idsOf(
-    tokenizer: Tokenizer,
-    { text }: TextSet,
-    positions: number,
-  ): Promise<Int32Array> {
+  /** Of the text's own tokens those are made that windows can be of. */
+  private tokenising(positions: number): TokeniseOptions {
     const { signal, limits = DEFAULT_LIMITS } = this.options;
-    const most = tokensRead(this.options, positions);
-    return await tokenise(tokenizer, text, { seconds: limits.tokenizerSeconds, signal, most });
+    return { seconds: limits.tokenizerSeconds, signal, most: tokensRead(this.options, positions) };
   }
 
-  private async textFor(tokenizer: Tokenizer): Promise<TextSet> {
+  private async textFor({ tokenizer }: TokenizerBytes): Promise<TextSet> {
     const { dataset, field, limits = DEFAULT_LIMITS } = this.options;
     const limitBytes = limits.textBytes;
     if (dataset !== undefined) return await openTextSet(dataset, { field, limitBytes });
-    const own = await namedTokenizer(packagePath(EMBEDDED_MODEL), {});
-    if (own.sha256 !== tokenizer.sha256) {
+    const own = await bytesNamed(packagePath(EMBEDDED_MODEL), {});
+    if (Buffer.compare(own.tokenizer, tokenizer) !== 0) {
       throw new SpInferError("E_USAGE", "eval needs a text to evaluate the model on", {
         expected: "--dataset FILE, FILE.jsonl or FOLDER",
         hint: "the text that comes with SpInfer is for the embedded model and what is made of it",
@@ -232,9 +224,9 @@ class Evaluation {
     if (this.options.tokenizer !== undefined || !hasOwn) return rival;
     const other = await modelTokenizer(rival.opened, this.options);
     if (other.sha256 === tokenizer.sha256) return rival;
-    const read = runnable.facts.positions;
-    const ours = await this.idsOf(tokenizer, text, read);
-    const theirs = await this.idsOf(other, text, read);
+    const made = this.tokenising(runnable.facts.positions);
+    const ours = await tokenise(tokenizer, text.text, made);
+    const theirs = await tokenise(other, text.text, made);
     if (ours.length === theirs.length && ours.every((id, i) => id === theirs[i])) return rival;
     throw new SpInferError("E_EVAL_COMPARE", "--base: its tokenizer gives the text other tokens", {
       path: other.path,

@@ -12,7 +12,7 @@ import { temporaryFolder } from "../helpers/models.ts";
 const DEMO = new URL("../../models/demo/", import.meta.url);
 const demo = readFileSync(new URL("tokenizer.json", DEMO));
 const heldout = readFileSync(new URL("heldout.txt", DEMO), "utf8");
-const { tokenise }: typeof Tokenise = await import(
+const { openAndTokenise, tokenise }: typeof Tokenise = await import(
   pathToFileURL(join(DIST, "src/eval/tokenise.js")).href
 );
 
@@ -42,6 +42,19 @@ describe("a thread that tokenises", () => {
     const ids = await tokenise(tokenizer, heldout, { seconds: 60 });
     expect(ids).toEqual(tokenizer.encode(heldout));
     expect(await tokenise(tokenizer, "", { seconds: 60 })).toHaveLength(0);
+  });
+
+  it("works while the tokenizer is opened here too, or is found to be none", async () => {
+    const source = { path: "m/tokenizer.json", tokenizer: demo };
+    const { tokenizer, ids } = await openAndTokenise(source, heldout, { seconds: 60, most: 500 });
+    expect(ids).toEqual(open(demo).encode(heldout, 500));
+    expect(tokenizer.sha256).toBe(open(demo).sha256);
+    const damaged = { ...source, tokenizer: demo.subarray(0, 1000) };
+    await expect(openAndTokenise(damaged, heldout, { seconds: 60 })).rejects.toMatchObject({
+      code: "E_TOKENIZER",
+    });
+    const signal = AbortSignal.abort(new Error("enough of it"));
+    await expect(openAndTokenise(source, "a", { seconds: 60, signal })).rejects.toThrow("enough");
   });
 
   it("says what is wrong with a tokenizer", async () => {

@@ -5,9 +5,9 @@ import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import type { ModelFacts } from "../../engine/engine.ts";
 import { windowBegins } from "../../eval/calibration/windows.ts";
 import { openTextSet } from "../../eval/textSet.ts";
-import { tokenise } from "../../eval/tokenise.ts";
+import { openAndTokenise } from "../../eval/tokenise.ts";
 import { checkIds, checkVocabulary } from "../../eval/vocabulary.ts";
-import { modelTokenizer, namedTokenizer } from "../modelTokenizer.ts";
+import { tokenizerBytes } from "../modelTokenizer.ts";
 import type { OpenedModel, OpenModelOptions } from "../openModel.ts";
 import type { CalibrationRecipe } from "../recipe/index.ts";
 
@@ -60,17 +60,15 @@ export async function calibrationText(
       hint: `write --seqlen ${positions}, or leave it out`,
     });
   }
-  const tokenizer =
-    options.tokenizer === undefined
-      ? await modelTokenizer(model, options)
-      : await namedTokenizer(options.tokenizer, options);
-  const warning = checkVocabulary(tokenizer, facts.vocabulary);
-  if (warning !== undefined) warn("W_TOKENIZER", warning);
-  const { limits = DEFAULT_LIMITS } = options;
+  const source = await tokenizerBytes(model, options);
+  const { limits = DEFAULT_LIMITS, signal } = options;
   const text = await openTextSet(data, { field, limitBytes: limits.textBytes });
   const seconds = limits.tokenizerSeconds;
   const most = windows === "first" ? nsamples * seqlen : undefined;
-  const own = await tokenise(tokenizer, text.text, { seconds, signal: options.signal, most });
+  const made = { seconds, signal, most };
+  const { tokenizer, ids: own } = await openAndTokenise(source, text.text, made);
+  const warning = checkVocabulary(tokenizer, facts.vocabulary);
+  if (warning !== undefined) warn("W_TOKENIZER", warning);
   const all = Int32Array.from([...tokenizer.prefix, ...own]);
   const choice = { samples: nsamples, length: seqlen, windows, seed };
   const ids = new Int32Array(nsamples * seqlen);

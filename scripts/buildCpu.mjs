@@ -159,7 +159,12 @@ async function main() {
   ].filter(({ made, inputs, isWanted }) => isWanted && isStale(made, inputs));
   if (products.length === 0) return undefined;
   const compiler = findCompiler();
-  if (compiler === undefined) return "there is no C++ compiler: the native CPU engine is left out";
+  if (compiler === undefined) {
+    if (!options.optional) process.exitCode = 1;
+    rmSync(library, { force: true }); // it is older than its sources
+    const missing = process.env.CXX ? `CXX=${process.env.CXX} is not` : "there is no C++ compiler";
+    return `${missing.replace(/is not$/, "cannot be run")}: the native CPU engine is left out`;
+  }
   mkdirSync(folder, { recursive: true });
   const begun = Date.now();
   const stale = [...parts, ...cases].filter((part) => isStale(part.object, [part]));
@@ -169,8 +174,11 @@ async function main() {
     isWell = isWell && (await make(compiler, made, [...flags, ...objects, ...last]));
   }
   if (!isWell) {
-    if (!options.optional) process.exitCode = 1;
-    return `${compiler.join(" ")} does not compile the native CPU engine: left out (npm run build:cpu says why)`;
+    rmSync(library, { force: true }); // it is older than its sources
+    const said = `${compiler.join(" ")} does not compile the native CPU engine`;
+    if (options.optional) return `${said}: left out (npm run build:cpu says why)`;
+    process.exitCode = 1;
+    return said;
   }
   const names = products.map(({ made }) => made).join(", ");
   return `${names}: ${((Date.now() - begun) / 1000).toFixed(1)} s`;

@@ -9,6 +9,7 @@ import type {
   DenseTensor,
   EngineName,
   HalfTensor,
+  InstructionSet,
   Observation,
   ObservedInputs,
 } from "./engine.ts";
@@ -49,6 +50,7 @@ export interface ReadyHead {
 
 export interface Backend {
   readonly name: EngineName;
+  readonly instructions?: InstructionSet;
   /** Whether matrices of linear layers may be 16 bits wide; false when absent. */
   readonly takesHalves?: boolean;
   block(loaded: LoadedPart, hidden: number): Promise<ReadyBlock>;

@@ -12,6 +12,18 @@ import type { HalfDtype } from "../core/dtype.ts";
 export const ENGINES = ["native", "onnxruntime", "typescript"] as const;
 export type EngineName = (typeof ENGINES)[number];
 
+/** Instruction sets that the native engine has code for, the newest first. */
+export const INSTRUCTION_SETS = ["amx", "avx512", "avx2"] as const;
+export type InstructionSet = (typeof INSTRUCTION_SETS)[number];
+
+/** What decides the last bits of results: "native (amx)", "onnxruntime". */
+export function engineLabel(ran: {
+  readonly engine: EngineName;
+  readonly instructions?: InstructionSet | null | undefined;
+}): string {
+  return ran.instructions ? `${ran.engine} (${ran.instructions})` : ran.engine;
+}
+
 /** A tensor of the checkpoint as float32 with its dense shape, whatever its storage. */
 export interface DenseTensor {
   readonly shape: readonly number[];
@@ -99,6 +111,8 @@ export interface RunnableBlock {
 
 export interface RunnableModel {
   readonly engine: EngineName;
+  /** Of the native engine: which of the processor's instruction sets it uses. */
+  readonly instructions?: InstructionSet | undefined;
   readonly facts: ModelFacts;
   /** ids [windows × length] → hidden states [windows × length, hidden]. Throws E_TOKEN_ID. */
   embed(ids: Int32Array, length: number): Promise<Float32Array>;

@@ -38,7 +38,9 @@ export interface LoadedEngine {
 }
 
 const BACKENDS: Readonly<Record<EngineName, (threads: number) => Promise<Backend>>> = {
-  native: async (threads) => nativeBackend(await openCpu(threads)),
+  // more threads than cores wait for each other; results do not depend on their number
+  native: async (threads) =>
+    nativeBackend(await openCpu(Math.min(threads, availableParallelism()))),
   onnxruntime: async (threads) => onnxBackend(await startHost(threads)),
   typescript: async () => typescriptBackend(),
 };
@@ -50,9 +52,21 @@ export async function loadEngine(options: EngineOptions = {}): Promise<LoadedEng
   const native = await unlessMissing(BACKENDS.native(threads));
   if (!(native instanceof SpInferError)) return { backend: native, fallback: undefined };
   const onnx = await unlessMissing(BACKENDS.onnxruntime(threads));
-  if (!(onnx instanceof SpInferError)) return { backend: onnx, fallback: undefined };
-  onWarning?.(`${onnx.message}; the plain engine runs instead. ${onnx.detail.hint ?? ""}`);
+  const reason = `${native.message} (${native.detail.found})`;
+  if (!(onnx instanceof SpInferError)) {
+    // whoever names a library or an instruction set wants that engine
+    if (isNativeAsked()) onWarning?.(`${reason}; onnxruntime runs instead`);
+    return { backend: onnx, fallback: undefined };
+  }
+  onWarning?.(
+    `${onnx.message}; the plain engine runs instead, since ${reason}. ${onnx.detail.hint ?? ""}`,
+  );
   return { backend: typescriptBackend(), fallback: onnx };
+}
+
+function isNativeAsked(): boolean {
+  const { SPINFER_CPU_LIBRARY: library = "", SPINFER_CPU_INSTRUCTIONS: set = "" } = process.env;
+  return library !== "" || set !== "";
 }
 
 async function unlessMissing(loading: Promise<Backend>): Promise<Backend | SpInferError> {

@@ -39,12 +39,19 @@ export async function loadWeights(
     const given = replaced.get(full);
     if (given !== undefined) {
       checkShape(full, given.shape, shape);
+      checkCount(full, given.values.length, shape);
       weights.set(name, { shape, values: given.values.slice() });
       continue;
     }
     const stored = takesHalves && shape.length === 2 ? await source.readHalves?.(full) : undefined;
-    if (stored !== undefined) halves.set(name, stored);
-    else weights.set(name, { shape, values: (await source.read(full)).values });
+    if (stored !== undefined) {
+      checkCount(full, stored.halves.length, shape);
+      halves.set(name, stored);
+      continue;
+    }
+    const { values } = await source.read(full);
+    checkCount(full, values.length, shape);
+    weights.set(name, { shape, values });
   }
   return { part, slots, weights, halves };
 }
@@ -58,6 +65,21 @@ function checkTensor(source: WeightSource, name: string, shape: readonly number[
     });
   }
   checkShape(name, source.shapeOf(name), shape);
+}
+
+/** What a library is handed must be as long as it is told: it reads as far. */
+function checkCount(name: string, found: number, shape: readonly number[]): void {
+  const expected = shape.reduce((product, size) => product * size, 1);
+  if (found === expected) return;
+  throw new SpInferError(
+    "E_ARCH_SHAPE",
+    `${printable(name)} has ${found} values, not ${expected}`,
+    {
+      tensor: name,
+      found: `${found} values`,
+      expected: `${expected} values, of shape [${shape.join(", ")}]`,
+    },
+  );
 }
 
 function checkShape(name: string, found: readonly number[], expected: readonly number[]): void {

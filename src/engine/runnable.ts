@@ -26,6 +26,7 @@ export function runnableModel(
 
   return {
     engine: backend.name,
+    instructions: backend.instructions,
     facts,
     async embed(ids, length) {
       checkWindows(ids.length, length, decoder);

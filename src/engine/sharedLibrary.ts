@@ -15,9 +15,12 @@ export interface NativeFunction {
 /** The library cannot be used at all. */
 export class LibraryFailure extends Error {
   readonly path: string;
-  constructor(path: string, message: string) {
+  /** What to do, where the library itself is not to blame. */
+  readonly hint: string | undefined;
+  constructor(path: string, message: string, hint?: string) {
     super(message);
     this.path = path;
+    this.hint = hint;
   }
 }
 
@@ -77,6 +80,7 @@ async function importKoffi(path: string): Promise<Koffi> {
     throw new LibraryFailure(
       path,
       `it needs the npm package koffi, which does not load here: ${(cause as Error).message}`,
+      "npm install koffi",
     );
   }
 }

@@ -6,7 +6,7 @@ import { SpInferError } from "../core/errors.ts";
 import { isRecord } from "../core/guards.ts";
 import { printable } from "../core/text.ts";
 import { type Infer, type ZodType, z } from "../core/zod.ts";
-import { ENGINES } from "../engine/engine.ts";
+import { ENGINES, INSTRUCTION_SETS } from "../engine/engine.ts";
 import { BOS_MODES, PROTOCOLS } from "./windows.ts";
 
 export const EVAL_SCHEMA = "spinfer.eval/1";
@@ -81,6 +81,11 @@ export const evalReportSchema = z.strictObject({
   base: comparison.nullable(),
   gates: z.array(gate),
   engine: z.enum(ENGINES),
+  instructions: z
+    .enum(INSTRUCTION_SETS)
+    .nullable()
+    .optional()
+    .describe("The instruction set of the native engine; null for others"),
   elapsed_ms: positive,
 });
 

@@ -2,6 +2,7 @@
  * What SpInfer finds on this machine, and whether it works there. Facts are meant for bug reports:
  * of the environment only the variables of a short list are looked at, none of which is a secret.
  */
+
 import os from "node:os";
 import { join } from "node:path";
 import { plainSelect } from "../../pruners/select.ts";
@@ -9,7 +10,7 @@ import { type ErrorRecord, SpInferError, toSpInferError } from "../core/errors.t
 import { bf16ToFloat, fp16ToFloat } from "../core/half.ts";
 import { VERSION } from "../core/version.ts";
 import { type GpuFacts, GpuProcess } from "../engine/cuda/index.ts";
-import type { InstructionSet } from "../engine/native/declarations.ts";
+import type { InstructionSet } from "../engine/engine.ts";
 import { openCpu } from "../engine/native/library.ts";
 import { findLibrary } from "../io/nativeLibrary.ts";
 import { freeBytes } from "../io/outputFolder.ts";

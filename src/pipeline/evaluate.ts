@@ -142,6 +142,7 @@ class Evaluation {
         passed,
       })),
       engine: model.runnable.engine,
+      instructions: model.runnable.instructions ?? null,
       elapsed_ms: Math.round(performance.now() - begun),
     };
   }

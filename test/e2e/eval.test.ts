@@ -20,7 +20,7 @@ beforeAll(() => {
 /** What people see, without times. */
 function shown(...words: string[]): { status: number | null; text: string; stderr: string } {
   const { status, stdout, stderr } = cli(["eval", ...words, ...FEW], options);
-  const engine = /\b(?:native|onnxruntime) in \d+(?:\.\d+)? (?:ms|s)$/gm;
+  const engine = /\b(?:native \(\w+\)|onnxruntime) in \d+(?:\.\d+)? (?:ms|s)$/gm;
   return { status, text: stdout.replace(engine, "ENGINE in TIME"), stderr };
 }
 

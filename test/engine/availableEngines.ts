@@ -1,8 +1,9 @@
 /** Which instruction sets of the native engine this machine has; where one is demanded, that it is there. */
+
 import { spawnSync } from "node:child_process";
 import { expect, it } from "vitest";
+import { INSTRUCTION_SETS, type InstructionSet } from "../../src/engine/engine.ts";
 import type { CpuContext } from "../../src/engine/native/context.ts";
-import { INSTRUCTION_SETS, type InstructionSet } from "../../src/engine/native/declarations.ts";
 import { openCpu } from "../../src/engine/native/library.ts";
 
 const isDemanded = (process.env["SPINFER_REQUIRE"] ?? "").split(/[\s,]+/).includes("g++");

@@ -26,13 +26,13 @@ beforeEach(() => vi.stubEnv("SPINFER_CPU_LIBRARY", "/nowhere/libspinfer_cpu.so")
 afterEach(() => vi.unstubAllEnvs());
 
 describe.runIf(isInstalled())("onnxruntime, which is installed", () => {
-  it("is the engine that runs, without a warning", async () => {
+  it("is the engine that runs where the native one is not there", async () => {
     const warnings: string[] = [];
     const model = await openRunnable(CONFIG, randomModel(CONFIG).source, {
       onWarning: (message) => warnings.push(message),
     });
     expect(model.engine).toBe("onnxruntime");
-    expect(warnings).toEqual([]);
+    expect(warnings.join()).not.toContain("plain engine");
     await model.close();
   });
 

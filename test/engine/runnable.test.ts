@@ -60,6 +60,29 @@ describe.each(AVAILABLE_ENGINES)("a model on %s", (prefer) => {
     await Promise.all([model.close(), expected.close()]);
   });
 
+  it("refuses arrays that are not as long as their shapes say", async () => {
+    const { tensors, source } = randomModel(CONFIG);
+    const name = "model.layers.0.self_attn.o_proj.weight";
+    const short: DenseTensor = { shape: [32, 32], values: randomFloats(32 * 32 - 1, 99) };
+    const model = await openRunnable(CONFIG, source, { prefer });
+    await expect(model.openBlock(0, new Map([[name, short]]))).rejects.toMatchObject({
+      code: "E_ARCH_SHAPE",
+      message: expect.stringContaining("has 1023 values, not 1024"),
+    });
+    const norm = "model.layers.0.input_layernorm.weight";
+    const cut = { ...tensors.get(norm)!, values: tensors.get(norm)!.values.subarray(1) };
+    const other = await openRunnable(CONFIG, sourceOf(new Map(tensors).set(norm, cut)), { prefer });
+    await expect(other.openBlock(0)).rejects.toMatchObject({ code: "E_ARCH_SHAPE" });
+    const { wide, stored } = halfModel(CONFIG, "BF16");
+    const readHalves = async (of: string) => {
+      const whole = await stored.readHalves!(of);
+      return whole && { ...whole, halves: whole.halves.subarray(1) };
+    };
+    const halves = await openRunnable(CONFIG, { ...wide, readHalves }, { prefer });
+    await expect(halves.embed(ids, LENGTH)).rejects.toMatchObject({ code: "E_ARCH_SHAPE" });
+    await Promise.all([model.close(), other.close(), halves.close()]);
+  });
+
   it("runs a block with other weights, and leaves them to their owner", async () => {
     const { tensors, source } = randomModel(CONFIG);
     const name = "model.layers.0.self_attn.o_proj.weight";

@@ -37,7 +37,7 @@ export function masked(text: string): string {
   return text
     .replace(/\b[0-9a-f]{8,64}(?:…)?/g, "#")
     .replace(/\b\d+(?:\.\d+)? (?:ms|s)\b|\b\d+m\d\ds\b/g, "TIME")
-    .replace(/\b(?:native|onnxruntime|typescript) in TIME$/gm, "ENGINE in TIME")
+    .replace(/\b(?:native \(\w+\)|onnxruntime|typescript) in TIME$/gm, "ENGINE in TIME")
     .replace(/[\d.]+ [kMGT]B free/g, "FREE")
     .replace(/[\d.]+ [MG]B\/s/g, "SPEED")
     .replace(/\bABI \d+/g, "ABI N")

@@ -1,6 +1,14 @@
 /** The CPU library as users get it: built by any C++ compiler, needs libc alone, shows its header's functions. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -75,15 +83,20 @@ describe.skipIf(!hasCompiler)("the CPU library (needs g++)", () => {
     const missing = build({ CXX: "/nowhere/c++" }, "--optional", "--out", empty);
     expect(missing).toMatchObject({ status: 0, stderr: "" });
     expect(missing.said.trim()).toBe(
-      "buildCpu: there is no C++ compiler: the native CPU engine is left out",
+      "buildCpu: CXX=/nowhere/c++ cannot be run: the native CPU engine is left out",
     );
+    expect(build({ CXX: "/nowhere/c++" }, "--out", empty).status).toBe(1);
     const old = { CXX: "g++ -include /nowhere/old.h" };
     const optional = build(old, "--optional", "--out", empty);
     expect(optional).toMatchObject({ status: 0, stderr: "" });
     expect(optional.said.trim().split("\n")).toHaveLength(1);
     expect(optional.said).toContain("does not compile the native CPU engine: left out");
+    const stale = join(empty, "libspinfer_cpu.so");
+    copyFileSync(library, stale);
+    utimesSync(stale, 0, 0);
     const asked = build(old, "--out", empty);
     expect(asked.status).toBe(1);
     expect(asked.stderr).toContain("error");
+    expect(existsSync(stale), "one that is older than its sources is not used").toBe(false);
   });
 });

@@ -201,6 +201,25 @@ describe("pruning by activations", () => {
       expect(readFileSync(join(resumed, name)).equals(readFileSync(join(whole, name)))).toBe(true);
   });
 
+  it("goes on with the engine that it began with alone", async () => {
+    const output = join(temporaryFolder(), "out");
+    const asked = recipe(WANDA, "sequential");
+    const stop = new AbortController();
+    const begun = executeRecipe(DEMO, output, asked, {
+      ...{ ...threads, engine: "onnxruntime", signal: stop.signal },
+      onEvent: (event) => event.type === "item" && event.phase === "calibrate" && stop.abort(),
+    });
+    await expect(begun).rejects.toMatchObject({ code: "E_CANCELLED" });
+    const other = executeRecipe(DEMO, output, asked, {
+      ...{ ...threads, engine: "typescript", unfinished: "resume" },
+    });
+    await expect(other).rejects.toMatchObject({ code: "E_RESUME_MISMATCH" });
+    const same: RunOptions = { ...threads, engine: "onnxruntime", unfinished: "resume" };
+    await executeRecipe(DEMO, output, asked, same);
+    const { statistics } = JSON.parse(readFileSync(join(output, "spinfer_manifest.json"), "utf8"));
+    expect(statistics.engine).toBe("onnxruntime");
+  });
+
   it("stores what was pruned on the way, or prunes again what is damaged of it", async () => {
     const work = temporaryFolder();
     const [whole, resumed] = [join(work, "whole"), join(work, "resumed")];

@@ -1,6 +1,7 @@
 /** The JSON result of `doctor`. */
+
 import { type Infer, z } from "../../core/zod.ts";
-import { INSTRUCTION_SETS } from "../../engine/native/declarations.ts";
+import { INSTRUCTION_SETS } from "../../engine/engine.ts";
 import { gpuSchema } from "./bench.ts";
 import { bytes, count, errorSchema, milliseconds } from "./parts.ts";
 

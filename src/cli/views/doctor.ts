@@ -114,18 +114,21 @@ function findings(facts: DoctorFacts, steps: readonly SelftestStep[] | undefined
   ];
 }
 
-/** Another engine runs where this one does not, and to the same result. */
+/** Another engine runs where this one does not, to the same result but for the last bits. */
 function nativeFinding({ nativeEngine, environment }: DoctorFacts): Finding {
   const { instructions, problem } = nativeEngine;
   if (instructions !== null) {
     return { what: "CPU engine", status: "good", value: `native, with ${instructions}` };
   }
-  const isNamed = (environment["SPINFER_CPU_LIBRARY"] ?? "") !== "";
+  const variables = ["SPINFER_CPU_LIBRARY", "SPINFER_CPU_INSTRUCTIONS"];
+  const isNamed = variables.some((name) => (environment[name] ?? "") !== "");
+  // a wrong option is refused by every command; a missing library is not
+  const other = problem?.code === "E_OPTION" ? [] : ["until then another engine runs, slower"];
   return {
     what: "CPU engine",
     status: isNamed ? "caution" : "fact",
     value: `not native: ${problem?.message ?? "unknown"}`,
-    advice: "onnxruntime or the plain engine runs instead, slower",
+    advice: [...(problem?.hint === undefined ? [] : [problem.hint]), ...other].join("; "),
   };
 }
 

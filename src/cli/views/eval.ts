@@ -1,7 +1,9 @@
 /** What an evaluation found: the protocol, a row for each model, the gates. */
+
 import { SpInferError } from "../../core/errors.ts";
 import { formatError, formatPerplexity } from "../../core/figures.ts";
 import { formatDuration, formatPercent } from "../../core/text.ts";
+import { engineLabel } from "../../engine/engine.ts";
 import type { EvalReport } from "../../eval/report.ts";
 import type { Outcome } from "../outcome.ts";
 import {
@@ -131,11 +133,14 @@ function gateValue({ gate, value }: Gate): string {
   return gate.startsWith("ppl") ? showChange(value) : formatPercent(value);
 }
 
-function closing({ engine, elapsed_ms, base }: EvalReport, path: string | undefined): Line[] {
+function closing(
+  { engine, instructions, elapsed_ms, base }: EvalReport,
+  path: string | undefined,
+): Line[] {
   const deltaError = base?.delta_stderr ?? null;
   return [
     ...(deltaError === null ? [] : [[faint(`  Δ is ± ${formatPercent(deltaError)}`)]]),
-    [faint(`  ${engine} in ${formatDuration(elapsed_ms)}`)],
+    [faint(`  ${engineLabel({ engine, instructions })} in ${formatDuration(elapsed_ms)}`)],
     ...(path === undefined ? [] : [[good("✓"), ` wrote ${path}`]]),
   ];
 }

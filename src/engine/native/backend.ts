@@ -17,6 +17,7 @@ export function nativeBackend(context: CpuContext): Backend {
   const engine = { context, buffers: new Buffers(), rotary: latestRotaryCaches() };
   return {
     name: "native",
+    instructions: context.instructions,
     takesHalves: true,
     block: (loaded, hidden) => nativeBlock(engine, loaded, hidden),
     head: (loaded, hidden, vocabulary) => nativeHead(engine, loaded, hidden, vocabulary),

@@ -5,12 +5,11 @@
  */
 import { SpInferError } from "../../core/errors.ts";
 import type { AttentionSpec, LinearSpec } from "../../model/architectures/ops.ts";
-import type { DenseTensor, HalfTensor } from "../engine.ts";
+import type { DenseTensor, HalfTensor, InstructionSet } from "../engine.ts";
 import type { SharedLibrary } from "../sharedLibrary.ts";
 import {
   ATTENTION_SPEC,
   type FunctionName,
-  type InstructionSet,
   LAYOUTS,
   type OperationName,
   STATUS,
@@ -25,7 +24,7 @@ type NativeValue = number | bigint | null | NodeJS.TypedArray;
 /** Multiply-adds that take about as long as reading and writing one value. */
 export const VALUE = 256;
 
-/** Multiply-adds of a call that is short: some ten milliseconds. */
+/** Multiply-adds of a call that is short: ten milliseconds with tiles, a third of a second at worst. */
 const SHORT = 2 ** 32;
 /** Milliseconds after which the event loop gets a turn between short calls. */
 const TURN = 30;

@@ -6,10 +6,6 @@ export const LAYOUTS = { "out-in": 0, "in-out": 1 } as const;
 export const ACTIVATIONS = { silu: 0, gelu: 1, "gelu-tanh": 2, relu: 3 } as const;
 export const OPERATIONS = { add: 0, multiply: 1 } as const;
 
-/** What the library has code for, the newest first. */
-export const INSTRUCTION_SETS = ["amx", "avx512", "avx2"] as const;
-export type InstructionSet = (typeof INSTRUCTION_SETS)[number];
-
 /** Pointers are untyped: koffi converts arrays of numbers for typed ones. */
 export const DECLARATIONS = {
   spinfer_cpu_best: "const char *spinfer_cpu_best()",

@@ -67,9 +67,7 @@ export async function runPlan(
     if (out === plan.result && output !== undefined) values.set(out, output);
     else if (inPlaceOf === undefined) values.set(out, buffers.take(rows * plan.columns[out]!));
     else values.set(out, values.get(inPlaceOf)!);
-    if (inPlaceOf !== undefined && values.get(out) === values.get(inPlaceOf)) {
-      values.delete(inPlaceOf);
-    }
+    if (inPlaceOf !== undefined) values.delete(inPlaceOf);
   };
   try {
     for (const step of plan.steps) {

@@ -1,8 +1,10 @@
 /** Gathers statistics into a file of their own, to prune by as often as wanted. */
+
 import { availableParallelism } from "node:os";
 import { SpInferError, toSpInferError } from "../../core/errors.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { VERSION } from "../../core/version.ts";
+import { engineLabel } from "../../engine/engine.ts";
 import type { IfUnfinished } from "../../io/ifUnfinished.ts";
 import { closeFiles } from "../../io/openFile.ts";
 import { OutputFolder } from "../../io/outputFolder.ts";
@@ -61,7 +63,9 @@ export async function calibrateModel(
   try {
     const { text, runnable } = inputs;
     const { prune, calibration } = recipe;
-    const fingerprint = JSON.stringify([VERSION, text.sha256, stamps, prune, calibration?.mode]);
+    const ran = engineLabel(runnable);
+    const made = [VERSION, text.sha256, stamps, prune, calibration?.mode, ran];
+    const fingerprint = JSON.stringify(made);
     const unfinished = options.unfinished ?? "refuse";
     const folder = OutputFolder.open({
       path: output,

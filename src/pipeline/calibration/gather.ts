@@ -5,7 +5,7 @@
 import { statSync } from "node:fs";
 import { isRecord } from "../../core/guards.ts";
 import { VERSION } from "../../core/version.ts";
-import type { DenseTensor, RunnableModel } from "../../engine/engine.ts";
+import { type DenseTensor, engineLabel, type RunnableModel } from "../../engine/engine.ts";
 import { calibrate } from "../../eval/calibration/calibrate.ts";
 import { type HiddenPlace, hiddenPath } from "../../eval/calibration/hiddenStates.ts";
 import type { OutputFolder } from "../../io/outputFolder.ts";
@@ -213,7 +213,7 @@ class Gathering {
       tokenizer_sha256: text.tokenizerSha256,
       ...{ nsamples, seqlen, windows, seed, mode: this.mode },
       pruned: sequential ? recipeToYaml({ version, prune, convert }) : null,
-      engine: runnable.engine,
+      engine: engineLabel(runnable),
       inputs: this.data.inputs(),
       data_sha256: dataSha256,
     };

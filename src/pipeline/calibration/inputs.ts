@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { SpInferError } from "../../core/errors.ts";
 import { DEFAULT_LIMITS } from "../../core/limits.ts";
 import { formatPercent } from "../../core/text.ts";
-import type { RunnableModel } from "../../engine/engine.ts";
+import { engineLabel, type RunnableModel } from "../../engine/engine.ts";
 import { openTextSet } from "../../eval/textSet.ts";
 import { checkSmallFile } from "../../io/smallFile.ts";
 import type { OnEvent } from "../events.ts";
@@ -76,7 +76,9 @@ export async function prepareText(
     if (calibration === undefined) throw new SpInferError("E_INTERNAL", "no calibration");
     const text = await calibrationText(opened, runnable.facts, calibration, options, warn);
     return {
-      ...{ kind: "text", text, runnable, fingerprint: text.sha256 },
+      ...{ kind: "text", text, runnable },
+      // another engine makes other last bits, and other masks of what is nearly equal
+      fingerprint: `${text.sha256} ${engineLabel(runnable)}`,
       close: () => runnable.close(),
     };
   } catch (error) {

@@ -1,4 +1,5 @@
 /** From what a search measured to its record. */
+import { engineLabel } from "../../engine/engine.ts";
 import type { PerplexityLimit } from "../recipe/index.ts";
 import { type Goal, meets, type Point, STEPS } from "./nextTry.ts";
 import type { SearchRecord, SearchState } from "./record.ts";
@@ -25,6 +26,6 @@ export function recordOf(
     ...{ protocol, ctx, stride, bos, bos_id, max_windows, windows, tokens, scored },
     dataset_sha256: dense.dataset.sha256,
     tokenizer_sha256: dense.tokenizer.sha256,
-    engine: dense.engine,
+    engine: engineLabel(dense),
   };
 }

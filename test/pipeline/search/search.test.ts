@@ -1,7 +1,9 @@
 /** A perplexity limit on the embedded model: what is tried, written and recorded, and what is refused. */
+
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { engineLabel } from "../../../src/engine/engine.ts";
 import { executeRecipe, type RunOptions } from "../../../src/pipeline/execute.ts";
 import { type Recipe, readRecipe } from "../../../src/pipeline/recipe/index.ts";
 import { runRecipe } from "../../../src/pipeline/runRecipe.ts";
@@ -53,7 +55,7 @@ describe("a relative limit, by magnitude", () => {
       ...{ target: "ppl<=+40%", protocol: "wanda", ctx: 64, windows: 2, max_windows: 2 },
       ...{ scored: 126, tokens: dense.tokens, dataset_sha256: dense.dataset.sha256 },
       tokenizer_sha256: dense.tokenizer.sha256,
-      engine: dense.engine,
+      engine: engineLabel(dense),
     });
   });
 

@@ -31,9 +31,6 @@ constexpr float kLog2E = 1.44269502f;
 // numbers: they are multiplied by 0 when a greater score comes.
 constexpr float kHidden = -3.40282347e38f;
 
-inline int64_t lesser(int64_t left, int64_t right) { return left < right ? left : right; }
-inline int64_t quotientUp(int64_t count, int64_t by) { return (count + by - 1) / by; }
-
 // A value for each query of a group.
 template <int vectors>
 struct Lanes {
@@ -206,7 +203,7 @@ int64_t beginOf(const Problem& problem, const Group<Way::kVectors>& group) {
 template <int vectors>
 inline Run partOf(const Run& run, const Group<vectors>& group) {
   Run part = run;
-  part.count = lesser(run.count, group.positions.last + 1 - run.begin);
+  part.count = least(run.count, group.positions.last + 1 - run.begin);
   return part;
 }
 
@@ -217,7 +214,7 @@ void attend(const Problem& problem, const Strip& strip, Group<Way::kVectors>* gr
   const int64_t end = groups[count - 1].positions.last + 1;
   int64_t first = 0, last = 0;  // groups that see the run
   for (run.begin = beginOf<Way>(problem, groups[0]); run.begin < end; run.begin += Way::kRun) {
-    run.count = lesser(Way::kRun, end - run.begin);
+    run.count = least(Way::kRun, end - run.begin);
     Way::packRun(problem, strip, run);
     while (groups[first].positions.last < run.begin) first++;
     while (last < count && beginOf<Way>(problem, groups[last]) <= run.begin) last++;
@@ -242,7 +239,7 @@ void attendInTask(const Problem& problem, const Strip& strip, int64_t first, int
   for (int64_t i = first; i < last; i++) {
     auto& group = groups[i - first];
     group.first = i * kQueries;
-    group.count = lesser(kQueries, problem.rows() - group.first);
+    group.count = least(kQueries, problem.rows() - group.first);
     group.query = take(sizes.query);
     group.out = take(sizes.out);
   }
@@ -257,10 +254,10 @@ template <typename Way>
 void attendAll(Pool& pool, const Problem& problem) {
   const auto& spec = problem.spec;
   const int64_t strips = spec.tokens / spec.length * spec.key_heads;
-  const int64_t groups = quotientUp(problem.rows(), Way::kVectors * kWidth);
-  const int64_t share = quotientUp(strips * groups, pool.threads() * kAttentionTasks);
-  const int64_t taken = lesser(share, lesser(Way::groupsOfTask(spec.head_size), groups));
-  const int64_t tasks = quotientUp(groups, taken);
+  const int64_t groups = divideUp(problem.rows(), Way::kVectors * kWidth);
+  const int64_t share = divideUp(strips * groups, pool.threads() * kAttentionTasks);
+  const int64_t taken = least(share, least(Way::groupsOfTask(spec.head_size), groups));
+  const int64_t tasks = divideUp(groups, taken);
   const int64_t ofThread = Way::sizesFor(spec.head_size).ofTask(taken);
   Buffer buffer;
   buffer.reserve(pool.threads() * ofThread * sizeof(float));
@@ -269,7 +266,7 @@ void attendAll(Pool& pool, const Problem& problem) {
     const int64_t first = (tasks - 1 - index % tasks) * taken;
     const int64_t strip = index / tasks;
     attendInTask<Way>(problem, {strip / spec.key_heads, strip % spec.key_heads}, first,
-                      lesser(first + taken, groups),
+                      least(first + taken, groups),
                       static_cast<float*>(buffer.data()) + thread * ofThread);
   });
 }

@@ -22,13 +22,13 @@ struct Tiled {
   using Queries = Group<kVectors>;
   using State = TileUnit;
 
-  static int64_t panels(int64_t size) { return quotientUp(size, kPanelRows); }
+  static int64_t panels(int64_t size) { return divideUp(size, kPanelRows); }
 
   // Groups stay in the second cache.
   static int64_t groupsOfTask(int64_t size) {
     const Sizes sizes = sizesFor(size);
     const int64_t most = kTaskBytes / ((sizes.query + sizes.out) * sizeof(float));
-    return lesser(kGroups, most < 1 ? 1 : most);
+    return least(kGroups, most < 1 ? 1 : most);
   }
 
   // Queries are a panel, keys a panel for each kDepth; values, for each panel of a head's columns,
@@ -97,7 +97,7 @@ struct Tiled {
   static void fetchRun(const Problem& problem, const Strip& strip, const Run& run) {
     const int64_t size = problem.spec.head_size;
     const int64_t from = placeOfRun(problem, strip, run);
-    const int64_t end = lesser(run.begin + kRun, problem.spec.length) - run.begin;
+    const int64_t end = least(run.begin + kRun, problem.spec.length) - run.begin;
     for (int64_t key = 0; key < end; key++) {
       const int64_t at = from + key * problem.spec.key_heads * size;
       for (int64_t column = 0; column < size; column += kWidth) {
@@ -237,7 +237,7 @@ struct Tiled {
   // What is to be done with the part of a run that a group sees; keys that fill it up are hidden.
   static Softmax softmaxOf(const Run& run, const Queries& group, int64_t buffer) {
     Softmax softmax = {partOf(run, group), group.largest, {}, nullptr, 0, 0};
-    softmax.run.count = quotientUp(softmax.run.count, kDepth) * kDepth;
+    softmax.run.count = divideUp(softmax.run.count, kDepth) * kDepth;
     softmax.run.scores += buffer * kRun * kQueries;
     softmax.shares = reinterpret_cast<char*>(run.other + kPanelRows * kQueries);
     softmax.shares += buffer * kSteps * kStepBytes;
@@ -271,7 +271,7 @@ struct Tiled {
     const int64_t size = problem.spec.head_size;
     const Places places(problem, strip, group);
     for (int64_t first = 0; first < group.count; first += kWidth) {
-      const int64_t count = lesser(kWidth, group.count - first);
+      const int64_t count = least(kWidth, group.count - first);
       for (int64_t column = 0; column < size; column += kTile) {
         __m512i rows[kTile];
         turnSums(group.out + column * kQueries + first, group.sum.of[first / kWidth], rows);

@@ -21,13 +21,6 @@ inline int64_t weightPanelBytes(int64_t inputs, int) {
   return inputs * kPanelColumns * sizeof(float);
 }
 
-// A block of a matrix whose rows are `stride` values apart.
-template <typename Value>
-struct Place {
-  Value* at;
-  int64_t stride;
-};
-
 struct TileUnit {
   TileUnit() {}
   ~TileUnit() {}

@@ -15,9 +15,6 @@ namespace {
 
 // Inputs after which results are added to the output: the task's rows stay in the second cache.
 constexpr int64_t kDepthRun = 1536;
-constexpr int64_t divideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
-constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 const char* panelOf(const Buffer& panels, int64_t index, int64_t bytes) {
   return static_cast<const char*>(panels.data()) + index * bytes;

@@ -22,20 +22,13 @@ constexpr int64_t kPairBytes = 2 * kTileBytes;
 // Bytes of the input's panels of a task: processors with tiles have a second cache of 2 MiB.
 constexpr int64_t kTaskBytes = 1200 << 10;
 
-inline int64_t depthSteps(int64_t depth) { return (depth + kDepth - 1) / kDepth; }
+inline int64_t depthSteps(int64_t depth) { return divideUp(depth, kDepth); }
 inline int64_t inputPanelBytes(int64_t columns) {
   return depthSteps(columns) * kInputParts * kPairBytes;
 }
 inline int64_t weightPanelBytes(int64_t inputs, int parts) {
   return depthSteps(inputs) * parts * kPairBytes;
 }
-
-// A block of a matrix whose rows are `stride` values apart.
-template <typename Value>
-struct Place {
-  Value* at;
-  int64_t stride;
-};
 
 // Tiles are a state of the thread: set up where a task begins, given back where it ends.
 class TileUnit {

@@ -38,6 +38,17 @@ inline Vec splat(float value) {
 #endif
 }
 
+// A block of a matrix whose rows are `stride` values apart.
+template <typename Value>
+struct Place {
+  Value* at;
+  int64_t stride;
+};
+
+constexpr int64_t divideUp(int64_t value, int64_t by) { return (value + by - 1) / by; }
+constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
 // Whether any lane of a comparison is true.
 inline bool anyLane(IntVec mask) {
 #ifdef __AVX512F__

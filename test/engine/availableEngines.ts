@@ -5,8 +5,8 @@ import { expect, it } from "vitest";
 import { INSTRUCTION_SETS, type InstructionSet } from "../../src/engine/engine.ts";
 import type { CpuContext } from "../../src/engine/native/context.ts";
 import { openCpu } from "../../src/engine/native/library.ts";
+import { isDemanded } from "../helpers/demanded.ts";
 
-const isDemanded = (process.env["SPINFER_REQUIRE"] ?? "").split(/[\s,]+/).includes("g++");
 const hasCompiler = spawnSync("g++", ["--version"]).status === 0;
 
 async function works(instructions: InstructionSet): Promise<boolean> {
@@ -37,7 +37,7 @@ if (AVAILABLE_SETS.length === 0) {
     "skipped: the native engine: its library is not built, or not for this processor\n",
   );
 }
-if (isDemanded) {
+if (isDemanded("g++")) {
   it("has the native engine, whose compiler SPINFER_REQUIRE demands", () => {
     expect(hasCompiler, "g++ is not there").toBe(true);
     expect(AVAILABLE_SETS, "libspinfer_cpu.so does not load").not.toEqual([]);

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "vitest";
 import { works } from "./cli.ts";
+import { isDemanded } from "./demanded.ts";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome"];
 const browser = NAMES.find((name) => works(name, ["--version"]));
@@ -27,7 +28,7 @@ export function describeChromium(name: string, define: () => void): void {
     return;
   }
   const reason = "no Chromium in the PATH";
-  if ((process.env["SPINFER_REQUIRE"] ?? "").split(/[\s,]+/).includes("chromium")) {
+  if (isDemanded("chromium")) {
     describe(name, () => {
       test("has the browser that SPINFER_REQUIRE demands", () => {
         throw new Error(reason);

@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, test } from "vitest";
+import { isDemanded } from "./demanded.ts";
 
 const LARGEST_OUTPUT = 1024 ** 3;
 
@@ -34,7 +35,7 @@ export function describePython(name: string, define: () => void): void {
     return;
   }
   const reason = missingReason();
-  if ((process.env["SPINFER_REQUIRE"] ?? "").split(/[\s,]+/).includes("python")) {
+  if (isDemanded("python")) {
     describe(name, () => {
       test("has the Python that SPINFER_REQUIRE demands", () => {
         throw new Error(reason);

@@ -3,20 +3,10 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { findCompiler, IS_LINUX_X64 } from "../helpers/compiler.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const isPlatform = process.platform === "linux" && process.arch === "x64";
-const hasCompiler = isPlatform && spawnSync("g++", ["--version"]).status === 0;
-const isRequired = (process.env["SPINFER_REQUIRE"] ?? "").split(/[\s,]+/).includes("g++");
-
-if (isRequired) {
-  it("has the compiler that SPINFER_REQUIRE demands", () => {
-    expect(hasCompiler, "g++ is not there, or this is not Linux on x64").toBe(true);
-  });
-} else if (!hasCompiler) {
-  const reason = isPlatform ? "g++ is not installed" : "it is for Linux on x64";
-  process.stderr.write(`skipped: the CPU library's own test: ${reason}\n`);
-}
+const hasCompiler = findCompiler("g++", "the CPU library's own test", IS_LINUX_X64);
 
 const LONGEST_MS = 240_000;
 

@@ -13,19 +13,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { findCompiler, IS_LINUX_X64 } from "../helpers/compiler.ts";
 
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
-const isPlatform = process.platform === "linux" && process.arch === "x64";
-const hasCompiler = isPlatform && spawnSync("g++", ["--version"]).status === 0;
-const isRequired = (process.env["SPINFER_REQUIRE"] ?? "").split(/[\s,]+/).includes("g++");
-
-if (isRequired) {
-  it("has the compiler that SPINFER_REQUIRE demands", () => {
-    expect(hasCompiler, "g++ is not there, or this is not Linux on x64").toBe(true);
-  });
-} else if (!hasCompiler) {
-  process.stderr.write("skipped: building the CPU library: g++ is not installed\n");
-}
+const hasCompiler = findCompiler("g++", "building the CPU library", IS_LINUX_X64);
 
 function output(command: string, ...args: readonly string[]): string {
   const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8" });

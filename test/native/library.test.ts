@@ -7,19 +7,11 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { SpInferError } from "../../src/core/errors.ts";
 import { GpuProcess } from "../../src/engine/cuda/index.ts";
+import { findCompiler } from "../helpers/compiler.ts";
 
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 const LIBRARY = path("kernels/build/libspinfer.so");
-const hasCompiler = spawnSync("nvcc", ["--version"]).status === 0;
-const isRequired = (process.env["SPINFER_REQUIRE"] ?? "").split(/[\s,]+/).includes("nvcc");
-
-if (isRequired) {
-  it("has the compiler that SPINFER_REQUIRE demands", () => {
-    expect(hasCompiler, "nvcc is not there").toBe(true);
-  });
-} else if (!hasCompiler) {
-  process.stderr.write("skipped: building the CUDA library: nvcc is not installed\n");
-}
+const hasCompiler = findCompiler("nvcc", "building the CUDA library");
 
 function output(command: string, ...args: readonly string[]): string {
   const { status, stdout, stderr } = spawnSync(command, args, {

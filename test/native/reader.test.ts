@@ -18,6 +18,7 @@ import { fileURLToPath } from "node:url";
 import { crc32 } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fuzzFactor } from "../fuzz/harness.ts";
+import { isDemanded } from "../helpers/demanded.ts";
 import {
   compareVerdicts,
   type Judged,
@@ -37,11 +38,9 @@ const HOST_SOURCES = ["crc32", "geometry", "reference", "status", "validate"];
 const FUZZ_RUNS = 200_000 * fuzzFactor();
 const INPUTS = 5000 * fuzzFactor();
 
-const required = (process.env["SPINFER_REQUIRE"] ?? "").split(/[\s,]+/);
-
 /** Whether tests of a tool run; a skip says why, and a tool that is demanded is never skipped. */
 function has(tool: string, demand: string, check: () => boolean): boolean {
-  const there = check() || required.includes(demand);
+  const there = check() || isDemanded(demand);
   if (!there) process.stderr.write(`skipped: the C reader with ${tool}: it is not installed\n`);
   return there;
 }

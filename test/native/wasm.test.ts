@@ -2,12 +2,13 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { isDemanded } from "../helpers/demanded.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const missing = ["clang-14", "wasm-ld-14"].filter(
   (tool) => spawnSync(tool, ["--version"]).status !== 0,
 );
-const demanded = (process.env["SPINFER_REQUIRE"] ?? "").split(/[\s,]+/).includes("clang");
+const demanded = isDemanded("clang");
 const reason = `${missing.join(" and ")} not found (Debian: apt install clang-14 lld-14)`;
 const skipped = missing.length > 0 && !demanded;
 if (skipped) process.stderr.write(`skipped: rebuilding the .wasm files: ${reason}\n`);

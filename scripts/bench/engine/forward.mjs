@@ -1,11 +1,17 @@
-/** One forward pass over fixed tokens, scored; prints its figures as JSON. */
+/**
+ * One forward pass over fixed tokens, scored; prints its figures as JSON, with the seconds of the native
+ * engine's calls by their names.
+ */
 import { openRunnable } from "../../../dist/src/engine/index.js";
+import { CpuContext } from "../../../dist/src/engine/native/context.js";
 import { openModel } from "../../../dist/src/pipeline/openModel.js";
 import { weightSource } from "../../../dist/src/pipeline/weightSource.js";
 
 const [path, ...numbers] = process.argv.slice(2);
 const engine = numbers.pop();
 const [length, windows, threads] = numbers.map(Number);
+const calls = {};
+timeCalls();
 const opened = await openModel(path);
 const model = await openRunnable(opened.archive.config, weightSource(opened), {
   prefer: engine,
@@ -30,6 +36,7 @@ console.log(
   JSON.stringify({
     engine: model.engine,
     seconds,
+    calls,
     processorSeconds: (user + system) / 1e6,
     tokens: ids.length,
     loss: scored.reduce((sum, loss) => sum + loss, 0) / scored.length,
@@ -37,6 +44,31 @@ console.log(
   }),
 );
 await model.close();
+
+/** Whatever the engine asks of its library is timed on the way. */
+function timeCalls() {
+  const { exclusive } = CpuContext.prototype;
+  const timed =
+    (call, nameOf) =>
+    async (...given) => {
+      const started = performance.now();
+      try {
+        return await call(...given);
+      } finally {
+        const name = nameOf(given);
+        calls[name] = (calls[name] ?? 0) + (performance.now() - started) / 1000;
+      }
+    };
+  CpuContext.prototype.exclusive = function (work) {
+    return exclusive.call(this, (cpu) =>
+      work({
+        ...cpu,
+        call: timed(cpu.call, ([name]) => name.replace("spinfer_cpu_", "")),
+        packWeight: timed(cpu.packWeight, () => "pack_weight"),
+      }),
+    );
+  };
+}
 
 /** The same in torchForward.py. */
 function tokens(count, vocabulary) {

@@ -4,6 +4,8 @@
  *
  * --length N (1024)  --windows N (4)  --threads N (all)  --rounds N (3)  --engine NAME (auto)  --json
  *
+ * Also prints where the native engine's time goes.
+ *
  * Rounds are interleaved, so that what else the machine does hits both alike. The clocks start when
  * the libraries are loaded; weights are read within for SpInfer, before for PyTorch.
  */
@@ -59,6 +61,7 @@ const result = {
   engine: runs.spinfer[0].engine,
   spinfer: summary(runs.spinfer),
   pytorch: summary(runs.pytorch),
+  calls: runs.spinfer[0].calls,
 };
 console.log(options.json ? JSON.stringify(result) : table(result));
 
@@ -85,7 +88,8 @@ function summary(measured) {
   };
 }
 
-function table({ machine, date, length, windows, threads, rounds, engine, spinfer, pytorch }) {
+function table(result) {
+  const { machine, date, length, windows, threads, rounds, engine, spinfer, pytorch } = result;
   const row = (
     name,
     { seconds, bestSeconds, processorSeconds, tokensPerSecond, megabytes, loss },
@@ -101,5 +105,9 @@ function table({ machine, date, length, windows, threads, rounds, engine, spinfe
     row(`SpInfer (${engine})`, spinfer),
     row("PyTorch", pytorch),
     `| ratio | ${ratio("seconds")} (${ratio("bestSeconds")}) | ${ratio("processorSeconds")} | | ${ratio("megabytes")} | |`,
+    "",
+    ...Object.entries(result.calls)
+      .sort(([, a], [, b]) => b - a)
+      .map(([name, seconds]) => `- ${name}: ${seconds.toFixed(2)} s`),
   ].join("\n");
 }

@@ -17,11 +17,12 @@ export function benchEvaluation(options, interpreter) {
     note(`evaluation, round ${round}: PyTorch`);
     runs.pytorch.push(theirs(options, interpreter, ctx));
   }
+  const exact = options.exact ? theirs(options, interpreter, ctx, true).perplexity : null;
   const [{ windows, engine, perplexity }] = runs.spinfer;
   const [spinfer, pytorch] = [summary(runs.spinfer), summary(runs.pytorch)];
   return {
     ...{ what: "eval", ctx, windows, tokens: windows * ctx, engine },
-    ...{ perplexity, pytorch_perplexity: runs.pytorch[0].perplexity },
+    ...{ perplexity, pytorch_perplexity: runs.pytorch[0].perplexity, exact },
     ...{ spinfer, pytorch, ...ratios(spinfer, pytorch) },
   };
 }
@@ -36,7 +37,7 @@ function ours(options) {
   return { seconds: elapsed_ms / 1000, windows, perplexity, engine, ...used };
 }
 
-function theirs(options, interpreter, ctx) {
+function theirs(options, interpreter, ctx, exactLoss = false) {
   const job = {
     model: options.model,
     text: options.text,
@@ -45,6 +46,7 @@ function theirs(options, interpreter, ctx) {
     max_windows: Number(options.windows),
     batch: Math.max(1, Math.floor(2048 / ctx)), // as many tokens at a time as SpInfer takes
     threads: Number(options.threads),
+    exact_loss: exactLoss,
   };
   const { said, process_seconds } = runPython(interpreter, SCRIPT, [job]);
   const [{ seconds, peak_bytes, perplexity }] = said;
@@ -55,13 +57,15 @@ export function evaluationTable(result) {
   const { ctx, tokens, windows, engine, spinfer, pytorch, ratio, process_ratio } = result;
   const row = (name, { seconds, best_seconds, process_seconds, peak_bytes }) =>
     `| ${name} | ${seconds.toFixed(2)} (${best_seconds.toFixed(2)}) | ${Math.round(tokens / seconds)} | ${process_seconds.toFixed(2)} | ${Math.round(peak_bytes / 1e6)} MB |`;
-  const apart = Math.abs(result.perplexity / result.pytorch_perplexity - 1);
+  const apart = (other) => Math.abs(result.perplexity / other - 1).toExponential(1);
+  const { exact } = result;
   return [
     `| evaluation, ${windows} windows of ${ctx} tokens | seconds | tokens a second | whole process | peak memory |`,
     "| --- | ---: | ---: | ---: | ---: |",
     row(`spinfer eval (${engine})`, spinfer),
     row("transformers + PyTorch", pytorch),
     "",
-    `SpInfer takes ${ratio.toFixed(2)} × the time, ${process_ratio.toFixed(2)} × as a whole process; the perplexities are ${apart.toExponential(1)} apart.`,
+    `SpInfer takes ${ratio.toFixed(2)} × the time, ${process_ratio.toFixed(2)} × as a whole process; the perplexities are ${apart(result.pytorch_perplexity)} apart.`,
+    ...(exact === null ? [] : [`With PyTorch's losses in float64: ${apart(exact)}.`]),
   ].join("\n");
 }

@@ -6,7 +6,7 @@
  * --what LIST (eval)  of eval, wanda, sparsegpt
  * --model FOLDER (models/demo)  --text FILE (models/demo/heldout.txt)
  * --rounds N (3)  --threads N (2)  --engine NAME (auto)  --json
- * eval:              --ctx N (512)  --windows N (32)
+ * eval:              --ctx N (512)  --windows N (32)  --exact: also with PyTorch's losses in float64
  * wanda, sparsegpt:  --nsamples N (16)  --seqlen N (512)  --sparsity S (0.5)
  *
  * Rounds are interleaved, so that what else the machine does hits both alike; medians are compared.
@@ -37,6 +37,7 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "3" },
     threads: { type: "string", default: "2" },
     engine: { type: "string", default: "auto" },
+    exact: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });

@@ -2,7 +2,8 @@
 
     perplexity.py '[{"model": FOLDER, "text": FILE, "protocol": "wanda", "ctx": 256, …}, …]'
 
-Prints a JSON list with an object for each. Models run in float32 on the CPU. `batch` windows are read together (1).
+Prints a JSON list with an object for each. Models run in float32 on the CPU. `batch` windows are read together (1). With
+`exact_loss` the softmax of the float32 logits is computed in float64.
 """
 
 import json
@@ -77,7 +78,7 @@ def measure(job):
     began = time.perf_counter()
     with torch.no_grad():
         for batch in batches(windows, job.get("batch", 1)):
-            score(batch, model, base, tokenizer.bos_token_id if bos == "window" else None, sums, means)
+            score(batch, model, base, tokenizer.bos_token_id if bos == "window" else None, sums, means, job)
     seconds = time.perf_counter() - began
     scored = sums["scored"]
     result = {
@@ -99,7 +100,7 @@ def measure(job):
     return result
 
 
-def score(batch, model, base, bos, sums, means):
+def score(batch, model, base, bos, sums, means, job):
     ids = torch.stack([window for window, _ in batch])
     read = ids.clone()
     if bos is not None:
@@ -109,7 +110,8 @@ def score(batch, model, base, bos, sums, means):
     for row, (_, first) in enumerate(batch):
         targets = ids[row, first:]
         ours = logits[row, first - 1 : -1]
-        losses = F.cross_entropy(ours, targets, reduction="none").double()
+        used = ours.double() if job.get("exact_loss") else ours
+        losses = F.cross_entropy(used, targets, reduction="none").double()
         sums["loss"] += losses.sum().item()
         sums["scored"] += losses.numel()
         means.append(losses.mean().item())

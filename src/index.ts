@@ -10,7 +10,7 @@ export { type Gate, parseGate } from "./eval/gates.ts";
 export { type EvalReport, readEvalReport } from "./eval/report.ts";
 export { type EvaluateOptions, evaluateModel } from "./pipeline/evaluate.ts";
 export type { OnEvent, Phase, PipelineEvent } from "./pipeline/events.ts";
-export type { RunOptions, RunReport } from "./pipeline/execute.ts";
+export type { RunOptions } from "./pipeline/execute.ts";
 export {
   type Group,
   type InspectOptions,
@@ -32,6 +32,7 @@ export type {
 export { readTensor } from "./pipeline/readTensor.ts";
 export { defaultRecipe, type Recipe, readRecipe, recipeToYaml } from "./pipeline/recipe/index.ts";
 export { runRecipe as executeRecipe } from "./pipeline/runRecipe.ts";
+export type { RunReport } from "./pipeline/runReport.ts";
 export type { SearchRecord } from "./pipeline/search/record.ts";
 export {
   type Check,

@@ -7,7 +7,6 @@
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { relative } from "node:path";
-import { elementCount } from "../core/dtype.ts";
 import { toSpInferError } from "../core/errors.ts";
 import { groupBy } from "../core/groupBy.ts";
 import { isRecord } from "../core/guards.ts";
@@ -37,7 +36,7 @@ import type { Plan } from "./plan/steps.ts";
 import type { Recipe } from "./recipe/index.ts";
 import { type Found, fingerprint, requireFound } from "./runIdentity.ts";
 import type { RunModelOptions } from "./runModel.ts";
-import type { SearchRecord } from "./search/record.ts";
+import { type RunReport, reportOf } from "./runReport.ts";
 import { SourceHashes } from "./sourceHashes.ts";
 import { runSurveys } from "./survey.ts";
 import { createPool, type Pool } from "./work/pool.ts";
@@ -59,27 +58,6 @@ export interface RunOptions extends OpenModelOptions, Pick<RunModelOptions, "eng
   readonly skipSpaceCheck?: boolean | undefined;
   readonly onEvent?: OnEvent | undefined;
   readonly signal?: AbortSignal | undefined;
-}
-
-export interface RunReport {
-  readonly output: string;
-  readonly format: "tile-bitmap" | "dense";
-  readonly tensors: number;
-  readonly pruned: number;
-  readonly packed: number;
-  /** Zeros among the weights that were pruned (when converting: of all that were packed). */
-  readonly sparsity: number;
-  readonly bytesIn: number;
-  readonly bytesOut: number;
-  readonly nonfinite: number;
-  readonly overflowed: number;
-  readonly underflowed: number;
-  readonly resumedTensors: number;
-  readonly manifestSha256: string;
-  /** How the sparsity was found, where measuring found it. */
-  readonly search?: SearchRecord;
-  readonly elapsedMs: number;
-  readonly warnings: readonly string[];
 }
 
 /**
@@ -219,7 +197,12 @@ class Run {
       await pool.close();
       closeFiles();
       await output.publish([...files.map(({ path }) => path), MANIFEST_FILE]);
-      return this.report(output, manifest, createHash("sha256").update(bytes).digest("hex"));
+      return reportOf(manifest, {
+        ...{ plan, output: output.path, resumedTensors: this.resumed, search: this.found?.search },
+        bytesIn: model.archive.tensorFiles.reduce((sum, { bytes }) => sum + bytes, 0),
+        manifestSha256: createHash("sha256").update(bytes).digest("hex"),
+        elapsedMs: performance.now() - this.begun,
+      });
     } catch (error) {
       await pool.close(); // no thread may write into what another run can take from here on
       output.suspend(RESUMABLE.has(toSpInferError(error).code));
@@ -341,56 +324,6 @@ class Run {
       a.path < b.path ? -1 : 1,
     );
   }
-
-  private report(
-    output: OutputFolder,
-    manifest: Omit<Manifest, "manifest_sha256">,
-    manifestSha256: string,
-  ): RunReport {
-    const tensors = Object.values(manifest.tensors);
-    const counted = tensors.filter(
-      (tensor) => tensor.pruned !== undefined || tensor.stored === "tile-bitmap",
-    );
-    const total = (key: "nonfinite" | "overflowed" | "underflowed"): number =>
-      tensors.reduce((sum, tensor) => sum + (tensor[key] ?? 0), 0);
-    const values = counted.reduce((sum, { shape }) => sum + (elementCount(shape) ?? 0), 0);
-    const nonzeros = counted.reduce((sum, { nnz }) => sum + (nnz ?? 0), 0);
-    const report = {
-      output: output.path,
-      format: this.plan.to,
-      tensors: tensors.length,
-      pruned: tensors.filter(({ pruned }) => pruned !== undefined).length,
-      packed: tensors.filter(({ stored }) => stored === "tile-bitmap").length,
-      sparsity: values === 0 ? 0 : 1 - nonzeros / values,
-      bytesIn: this.model.archive.tensorFiles.reduce((sum, { bytes }) => sum + bytes, 0),
-      bytesOut: manifest.files
-        .filter(({ path }) => path.endsWith(".safetensors"))
-        .reduce((sum, { bytes }) => sum + bytes, 0),
-      nonfinite: total("nonfinite"),
-      overflowed: total("overflowed"),
-      underflowed: total("underflowed"),
-      resumedTensors: this.resumed,
-      manifestSha256,
-      ...(this.found === undefined ? {} : { search: this.found.search }),
-      elapsedMs: performance.now() - this.begun,
-    };
-    return { ...report, warnings: [...this.plan.warnings, ...valueWarnings(report)] };
-  }
-}
-
-function valueWarnings({
-  nonfinite,
-  overflowed,
-  underflowed,
-}: Pick<RunReport, "nonfinite" | "overflowed" | "underflowed">): string[] {
-  const warnings: string[] = [];
-  if (nonfinite > 0) warnings.push(`${nonfinite} weights are NaN or infinite; they were kept`);
-  if (overflowed > 0)
-    warnings.push(
-      `${overflowed} values became infinite in the output's dtype; --dtype bf16 or f32 can hold them`,
-    );
-  if (underflowed > 0) warnings.push(`${underflowed} values became zero in the output's dtype`);
-  return warnings;
 }
 
 /** Failures of the surroundings; what is wrong with the input is as wrong the next time. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { humanText } from "../../src/cli/output/humanText.ts";
 import { runDocument } from "../../src/cli/views/run.ts";
-import type { RunReport } from "../../src/pipeline/execute.ts";
+import type { RunReport } from "../../src/pipeline/runReport.ts";
 import type { VerifyReport } from "../../src/pipeline/verify.ts";
 
 const report: RunReport = {

@@ -1,12 +1,13 @@
 /** Recipes for tests, and the shortest way to run one. */
 import { join } from "node:path";
-import { executeRecipe, type RunOptions, type RunReport } from "../../src/pipeline/execute.ts";
+import { executeRecipe, type RunOptions } from "../../src/pipeline/execute.ts";
 import {
   type ConvertRecipe,
   defaultRecipe,
   type PruneRecipe,
   type Recipe,
 } from "../../src/pipeline/recipe/index.ts";
+import type { RunReport } from "../../src/pipeline/runReport.ts";
 import { type ModelFolder, temporaryFolder, writeModel } from "../helpers/models.ts";
 
 export function pruneRecipe(

@@ -1,7 +1,7 @@
 /** What prune, convert and run did. */
 import { formatEstimate, formatPerplexity } from "../../core/figures.ts";
 import { formatBytes, formatDuration, formatPercent } from "../../core/text.ts";
-import type { RunReport } from "../../pipeline/execute.ts";
+import type { RunReport } from "../../pipeline/runReport.ts";
 import type { SearchRecord } from "../../pipeline/search/record.ts";
 import type { VerifyReport } from "../../pipeline/verify.ts";
 import {

@@ -27,12 +27,13 @@ import {
 } from "../calibration/statisticsFile.ts";
 import { type EvaluateOptions, evaluateModel } from "../evaluate.ts";
 import { type OnEvent, Progress } from "../events.ts";
-import { executeRecipe, type RunOptions, type RunReport } from "../execute.ts";
+import { executeRecipe, type RunOptions } from "../execute.ts";
 import { type FileRecord, MANIFEST_FILE, type Manifest, readManifest } from "../manifest.ts";
 import { openModel } from "../openModel.ts";
 import { makePlan } from "../plan/plan.ts";
 import type { Plan } from "../plan/steps.ts";
 import type { Recipe } from "../recipe/index.ts";
+import type { RunReport } from "../runReport.ts";
 import { SourceHashes } from "../sourceHashes.ts";
 import { denseSize, denseSizeOf } from "../tensorSizes.ts";
 import { createPool } from "../work/pool.ts";
